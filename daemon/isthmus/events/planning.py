@@ -1,0 +1,62 @@
+"""Analytical facts: they may lag, they fold many facts into one, and ``basis`` says which."""
+
+from datetime import date
+from typing import ClassVar
+
+import msgspec
+
+from isthmus.events.base import BusinessEvent
+from isthmus.events.values import Amount, Currency, Instant, Key
+
+
+class ForecastMonth(msgspec.Struct, frozen=True, kw_only=True):
+    """What a month is expected to bring: ``month`` is ``2026-10``."""
+
+    month: str
+    revenue: Amount
+    hours: Amount
+
+
+class ForecastRevised(BusinessEvent, frozen=True, kw_only=True, tag="forecast.revised/1"):
+    """The revenue outlook of a project; the newest is the whole truth."""
+
+    KEY: ClassVar[str] = "project"
+
+    project: Key
+    currency: Currency
+    as_of: Instant
+    months: list[ForecastMonth]
+    backlog: Amount
+    basis: list[str]
+
+
+class UtilizationRevised(BusinessEvent, frozen=True, kw_only=True, tag="utilization.revised/1"):
+    """How a resource's week was spent; ``week`` is ISO, ``2026-W41``."""
+
+    KEY: ClassVar[str] = "resource"
+
+    resource: Key
+    week: str
+    capacity_hours: Amount
+    approved_hours: Amount
+    billable_hours: Amount
+    assigned_hours: Amount
+    basis: list[str]
+
+
+class BurnRevised(BusinessEvent, frozen=True, kw_only=True, tag="burn.revised/1"):
+    """Hours one resource has approved on one project and day: a total, never an increment.
+
+    Planners keep one row per person, project and day; a total can be written twice without harm.
+    """
+
+    KEY: ClassVar[str] = "burn"
+
+    burn: Key
+    """``<project>|<resource>|<day>``"""
+    project: Key
+    resource: Key
+    worked_on: date
+    billable_hours: Amount
+    nonbillable_hours: Amount
+    basis: list[str]
