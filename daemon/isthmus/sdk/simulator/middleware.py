@@ -141,7 +141,8 @@ def _bytes(body: object) -> bytes:
         return b""
     if isinstance(body, str):
         return body.encode()
-    return msgspec.json.encode(body)
+    encoded: bytes = msgspec.json.encode(body)
+    return encoded
 
 
 async def _break() -> None:
