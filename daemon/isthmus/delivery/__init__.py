@@ -1,0 +1,1 @@
+"""Outbox to sink to receipt: lanes, and what becomes of a delivery that failed."""

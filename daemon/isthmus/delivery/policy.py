@@ -1,0 +1,150 @@
+"""What becomes of a delivery that failed. Pure: no clock, no I/O."""
+
+import random
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from hashlib import sha256
+from typing import Literal
+
+import msgspec
+
+from isthmus.runtime.backoff import delay_s
+from isthmus.sdk.connector import DeliveryClass
+from isthmus.sdk.errors import ConnectorError, Fatal, Rejected, Throttled, Unmet, Unsure
+
+__all__ = [
+    "Breaker",
+    "DeadLetter",
+    "Fate",
+    "InDoubt",
+    "Park",
+    "Rest",
+    "RetryAt",
+    "RetryPolicy",
+    "decide",
+    "delivery_key",
+]
+
+CRASHES_MAX = 3
+"""A delivery in hand when the connector's code broke this often is a dead letter, not a fourth crash."""
+
+
+class RetryPolicy(msgspec.Struct, frozen=True, kw_only=True):
+    """A lane's patience."""
+
+    first_s: float = 5.0
+    max_s: float = 900.0
+    max_age_s: float = 3 * 86400.0
+
+
+class RetryAt(msgspec.Struct, frozen=True):
+    """Try again then; ``counts`` says whether the try was the peer's failure."""
+
+    due_at: datetime
+    counts: bool = True
+
+
+class InDoubt(msgspec.Struct, frozen=True):
+    """It may have happened. Look it up then; None: a person decides."""
+
+    look_up_at: datetime | None
+
+
+class DeadLetter(msgspec.Struct, frozen=True):
+    """Waiting cannot help; ``reason`` is one word of the closed set."""
+
+    reason: str
+    text: str
+
+
+class Rest(msgspec.Struct, frozen=True):
+    """The whole connector pauses until then; no try is counted."""
+
+    until: datetime
+
+
+class Park(msgspec.Struct, frozen=True):
+    """Every delivery of this lane would fail the same way."""
+
+    reason: str
+
+
+Fate = RetryAt | InDoubt | DeadLetter | Rest | Park
+
+
+def decide(
+    error: ConnectorError,
+    *,
+    delivery_class: DeliveryClass,
+    attempts: int,
+    age: timedelta,
+    now: datetime,
+    retry: RetryPolicy,
+    worst_commit_s: float = 60.0,
+    jitter: Callable[[], float] = random.random,
+) -> Fate:
+    """Choose the fate of a delivery whose last attempt raised ``error``.
+
+    Args:
+        attempts: Tries so far, the failed one included; at least 1.
+        age: Time since the event was recorded, not since the last try.
+        worst_commit_s: How long after a lost answer the peer may still commit (class B).
+    """
+    match error:
+        case Fatal():
+            return Park(str(error))
+        case Throttled():
+            pause = error.retry_after_s
+            if pause is None:
+                pause = delay_s(attempts, retry.first_s, retry.max_s, jitter)
+            return Rest(now + timedelta(seconds=pause))
+        case Rejected():
+            return DeadLetter(error.reason, str(error))
+        case Unsure() if delivery_class is DeliveryClass.B:
+            return InDoubt(now + timedelta(seconds=worst_commit_s))
+        case Unsure() if delivery_class is DeliveryClass.C:
+            return InDoubt(None)
+    if age.total_seconds() > retry.max_age_s:
+        return DeadLetter("missing" if isinstance(error, Unmet) else "other", str(error))
+    pause = delay_s(attempts, retry.first_s, retry.max_s, jitter)
+    return RetryAt(now + timedelta(seconds=pause), counts=not isinstance(error, Unmet))
+
+
+def delivery_key(event_id: str, lane: str, target: str) -> str:
+    """The idempotency key of one fact owed to one lane: the same after a restart or a restored backup."""
+    return sha256(f"{event_id}\n{lane}\n{target}".encode()).hexdigest()[:40]
+
+
+class Breaker(msgspec.Struct, frozen=True, kw_only=True):
+    """A circuit breaker per connector: after ``limit`` failures in a row nobody calls for a while.
+
+    Then one call tries; its success closes the breaker, its failure opens it for twice as long.
+    """
+
+    failures: int = 0
+    open_until: datetime | None = None
+    opened: int = 0
+    limit: int = 5
+    first_s: float = 5.0
+    max_s: float = 300.0
+
+    def state(self, now: datetime) -> Literal["closed", "open", "half-open"]:
+        if self.open_until is None:
+            return "closed"
+        return "open" if now < self.open_until else "half-open"
+
+    def succeeded(self) -> "Breaker":
+        """The breaker after an answer, whatever it said: the peer is there."""
+        if self.failures == 0 and self.open_until is None:
+            return self
+        return msgspec.structs.replace(self, failures=0, open_until=None, opened=0)
+
+    def failed(self, now: datetime) -> "Breaker":
+        """The breaker after a call without an answer, or with a 5xx."""
+        failures = self.failures + 1
+        if failures < self.limit:
+            return msgspec.structs.replace(self, failures=failures)
+        pause = min(self.max_s, self.first_s * 2.0 ** min(self.opened, 20))
+        return msgspec.structs.replace(
+            self, failures=failures, open_until=now + timedelta(seconds=pause), opened=self.opened + 1
+        )

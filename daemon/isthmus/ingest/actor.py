@@ -1,0 +1,92 @@
+"""Reads one stream of one source, page by page, for as long as the daemon lives."""
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import NoReturn
+
+import trio
+
+from isthmus.ingest.record import Recorded, record
+from isthmus.runtime.backoff import delay_s
+from isthmus.runtime.doorbell import Doorbell
+from isthmus.sdk.connector import Page, Source
+from isthmus.sdk.errors import Fatal, Retryable, Throttled
+from isthmus.store import cursors
+from isthmus.store.errors import StoreFull
+from isthmus.store.face import Store
+
+__all__ = ["Watch", "read_stream"]
+
+FULL_PAUSE_S = 5.0
+
+
+class Watch:
+    """What an intake tells whoever looks on; the default looks away."""
+
+    def pulled(self, stream: str, page: Page, recorded: Recorded) -> None:
+        """A page was recorded."""
+
+    def failed(self, stream: str, error: Exception) -> None:
+        """A pull did not give a page."""
+
+
+async def read_stream(
+    source: Source,
+    stream: str,
+    *,
+    instance: str,
+    store: Store,
+    bell: Doorbell,
+    poll_s: float,
+    now: Callable[[], datetime],
+    announce: Callable[[], None],
+    may_read: Callable[[], bool] = lambda: True,
+    rest: Callable[[float], None] = lambda seconds: None,
+    watch: Watch | None = None,
+    pull_timeout_s: float = 120.0,
+) -> NoReturn:
+    """Pull ``stream`` every ``poll_s`` seconds, or when ``bell`` rings, until cancelled.
+
+    The cursor moves only with the page it belongs to. A pull is cancelled freely: what was not recorded
+    is pulled again.
+
+    Args:
+        announce: Called after new facts are in the log.
+        may_read: False while a lane is past its quota or an admin paused the connector.
+        rest: Tells the lanes of the same connector how many seconds the peer asked for.
+
+    Raises:
+        Fatal: reading can never succeed; the supervisor parks the actor.
+    """
+    watch = watch or Watch()
+    failures = 0
+    cursor = await store.read(lambda tx: cursors.get(tx, instance, stream))
+    while True:
+        pause = poll_s
+        if may_read():
+            try:
+                with trio.fail_after(pull_timeout_s):
+                    page = await source.pull(stream, cursor)
+                with trio.CancelScope(shield=True):
+                    recorded = await record(store, instance, stream, page, now())
+            except Throttled as error:
+                watch.failed(stream, error)
+                pause = poll_s if error.retry_after_s is None else error.retry_after_s
+                rest(pause)
+            except Fatal:
+                raise
+            except (Retryable, trio.TooSlowError) as error:
+                failures += 1
+                watch.failed(stream, error)
+                pause = delay_s(failures, min(poll_s, 1.0), 300.0)
+            except StoreFull as error:
+                watch.failed(stream, error)
+                pause = FULL_PAUSE_S
+            else:
+                failures = 0
+                cursor = page.next
+                watch.pulled(stream, page, recorded)
+                if recorded.new:
+                    announce()
+                pause = 0.0 if page.more else poll_s
+        await bell.wait(pause)

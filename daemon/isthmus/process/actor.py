@@ -1,0 +1,232 @@
+"""Runs a process: facts in, its rows and what it derives out, in one transaction.
+
+The state is read, changed and written inside the write transaction itself, so there is nothing to keep in
+memory and nothing to lose: a restart goes on at the position that was committed with the last output.
+"""
+
+import logging
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from hashlib import sha256
+from math import inf
+from typing import NoReturn, TypeVar
+
+import msgspec
+
+from isthmus.events.codec import EventRefused, decode
+from isthmus.process.face import AnalyticalProcess, Process
+from isthmus.process.states import decode_state, encode_state
+from isthmus.runtime.doorbell import Doorbell
+from isthmus.store import dead_letters, lanes, states
+from isthmus.store import log as event_log
+from isthmus.store.face import Store, Tx
+
+log = logging.getLogger(__name__)
+T = TypeVar("T", bound=msgspec.Struct)
+
+__all__ = ["run_analytical", "run_process"]
+
+BATCH = 200
+PENDING = "pending:"
+
+
+class _Rows:
+    """The rows of one process inside one transaction; each is read once and written once."""
+
+    def __init__(self, tx: Tx, process: str) -> None:
+        self._tx = tx
+        self._process = process
+        self._seen: dict[str, msgspec.Struct | None] = {}
+        self._changed: set[str] = set()
+
+    def get(self, key: str, type: type[T]) -> T | None:
+        if key not in self._seen:
+            text = states.get(self._tx, self._process, key)
+            self._seen[key] = None if text is None else decode_state(text, type)
+        kept = self._seen[key]
+        assert kept is None or isinstance(kept, type)
+        return kept
+
+    def put(self, key: str, struct: msgspec.Struct) -> None:
+        self._seen[key] = struct
+        self._changed.add(key)
+
+    def store(self) -> None:
+        changed = [(key, encode_state(row)) for key in sorted(self._changed) if (row := self._seen[key])]
+        states.put_many(self._tx, self._process, changed)
+
+
+async def run_process(
+    process: Process,
+    *,
+    lane: str,
+    entities: frozenset[str] | None,
+    store: Store,
+    bell: Doorbell,
+    now: Callable[[], datetime],
+    announce: Callable[[], None],
+    beat: Callable[[], None] = lambda: None,
+) -> NoReturn:
+    """Feed a transactional process from the log, in order, until cancelled.
+
+    An event that breaks the process is a bug of ours: it is kept as a dead letter of origin ``process``
+    and the others go on. Which event broke it is found by running the failed batch one by one.
+    """
+    one_by_one_until = 0
+    while True:
+        position = await store.read(lambda tx: lanes.position(tx, lane))
+        size = 1 if position < one_by_one_until else BATCH
+        outcome = await _turn(process, lane, entities, store, now, position, size)
+        if outcome is None:
+            one_by_one_until = position + BATCH
+            continue
+        beat()
+        scanned, outputs = outcome
+        if outputs:
+            announce()
+        if scanned == position:
+            await bell.wait()
+
+
+class _Broken(Exception):
+    """A rule raised; carries which event."""
+
+    def __init__(self, seq: int, cause: Exception) -> None:
+        super().__init__(repr(cause))
+        self.seq = seq
+
+
+async def _turn(
+    process: Process,
+    lane: str,
+    entities: frozenset[str] | None,
+    store: Store,
+    now: Callable[[], datetime],
+    position: int,
+    size: int,
+) -> tuple[int, int] | None:
+    """One batch. Returns how far it got and how much it derived; None when it must be cut smaller."""
+
+    def unit(tx: Tx) -> tuple[int, int]:
+        rows, scanned = event_log.read_after(tx, position, process.consumes, size)
+        state = _Rows(tx, process.name)
+        outputs = 0
+        for row in rows:
+            if entities is not None and row.entity not in entities:
+                continue
+            try:
+                derived = process.apply(decode(row.payload), state)
+            except Exception as error:
+                raise _Broken(row.seq, error) from error
+            if derived:
+                outputs += len(event_log.append(tx, derived, now()).new)
+        state.store()
+        if scanned > position:
+            lanes.advance(tx, lane, scanned)
+        return scanned, outputs
+
+    try:
+        return await store.write(unit)
+    except _Broken as broken:
+        if size > 1:
+            return None
+        log.exception("process.broken", extra={"lane": lane, "reason": str(broken)})
+        culprit = broken
+    await store.write(lambda tx: _set_aside(tx, lane, culprit, now()))
+    return culprit.seq, 0
+
+
+def _set_aside(tx: Tx, lane: str, broken: _Broken, at: datetime) -> None:
+    (row,) = event_log.by_seqs(tx, [broken.seq])
+    dead_letters.open_one(
+        tx,
+        origin="process",
+        source=lane,
+        seq=row.seq,
+        subject=row.subject,
+        reason_class="other",
+        reason=str(broken),
+        peer_words="",
+        payload_hash=sha256(row.payload).hexdigest(),
+        payload_place=row.id,
+        now=at,
+    )
+    lanes.advance(tx, lane, row.seq)
+
+
+class _Pending(msgspec.Struct, frozen=True, kw_only=True):
+    """What waits to be published under one key; kept, so that a restart publishes it too."""
+
+    since: datetime
+    basis: list[str]
+
+
+class _PendingKeys(msgspec.Struct, frozen=True, kw_only=True):
+    """All keys that wait."""
+
+    keys: dict[str, datetime]
+
+
+BASIS_MAX = 500
+"""An event names at most so many facts it folded; the rest are counted by the last entry."""
+
+
+async def run_analytical(
+    process: AnalyticalProcess,
+    *,
+    lane: str,
+    entities: frozenset[str] | None,
+    lag_window_s: float,
+    store: Store,
+    bell: Doorbell,
+    now: Callable[[], datetime],
+    announce: Callable[[], None],
+    beat: Callable[[], None] = lambda: None,
+) -> NoReturn:
+    """Feed an analytical process; state each dirty key once its oldest fact is ``lag_window_s`` old."""
+    window = timedelta(seconds=lag_window_s)
+
+    def unit(tx: Tx) -> tuple[bool, int, datetime | None]:
+        at = now()
+        position = lanes.position(tx, lane)
+        rows, scanned = event_log.read_after(tx, position, process.consumes, BATCH)
+        state = _Rows(tx, process.name)
+        waiting = state.get(PENDING, _PendingKeys) or _PendingKeys(keys={})
+        keys = dict(waiting.keys)
+        for row in rows:
+            if entities is not None and row.entity not in entities:
+                continue
+            try:
+                event = decode(row.payload)
+            except EventRefused:
+                continue
+            for key in sorted(process.apply(event, state)):
+                held = state.get(PENDING + key, _Pending)
+                if held is None or key not in keys:
+                    held = _Pending(since=at, basis=[])
+                    keys[key] = at
+                basis = [*held.basis, event.id]
+                state.put(PENDING + key, _Pending(since=held.since, basis=basis[-BASIS_MAX:]))
+        outputs = 0
+        ripe = [key for key, since in keys.items() if since + window <= at]
+        for key in ripe:
+            held = state.get(PENDING + key, _Pending)
+            basis = held.basis if held is not None else []
+            outputs += len(event_log.append(tx, process.publish(key, state, at, basis), at).new)
+            del keys[key]
+        if keys != waiting.keys:
+            state.put(PENDING, _PendingKeys(keys=keys))
+        state.store()
+        if scanned > position:
+            lanes.advance(tx, lane, scanned)
+        next_at = min(keys.values()) + window if keys else None
+        return scanned > position, outputs, next_at
+
+    while True:
+        moved, outputs, next_at = await store.write(unit)
+        beat()
+        if outputs:
+            announce()
+        if not moved:
+            pause = inf if next_at is None else max(0.05, (next_at - now()).total_seconds())
+            await bell.wait(pause)

@@ -1,0 +1,1 @@
+"""Which lanes does a fact concern?"""

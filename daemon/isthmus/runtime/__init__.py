@@ -1,0 +1,1 @@
+"""How actors live: supervision, doorbells, back-off, the loop's pulse. Nothing about business."""
