@@ -56,6 +56,7 @@ async def serve(
         simulator.nursery = nursery
         try:
             await nursery.start(trio.serve_listeners, handle, listeners)
+            nursery.start_soon(simulator.background)
             task_status.started(simulator.base_url)
             await trio.sleep_forever()
         finally:

@@ -69,6 +69,12 @@ class Simulator(ABC):
         ids[kind] = ids.get(kind, start - 1) + 1
         return ids[kind]
 
+    async def background(self) -> None:
+        """What this system does by itself while it is served, such as a nightly job; nothing by default.
+
+        Started when the server is up, cancelled when it stops.
+        """
+
     def app(self) -> ASGIApp:
         """The whole app: control paths, the vendor's paths, faults around the latter."""
         routes = [
