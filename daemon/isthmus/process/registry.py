@@ -1,0 +1,17 @@
+"""Every process by the name that configuration, lanes and rows know it by."""
+
+from isthmus.process.face import AnalyticalProcess, Process
+from isthmus.process.rules.billing import Billing
+from isthmus.process.rules.burn import BurnProcess
+from isthmus.process.rules.forecast import ForecastProcess
+from isthmus.process.rules.project_setup import ProjectSetup
+
+__all__ = ["ANALYTICAL", "PROCESSES", "TRANSACTIONAL"]
+
+TRANSACTIONAL: dict[str, type[Process]] = {"project-setup": ProjectSetup, "billing": Billing}
+"""Run event by event, in log order, each with what it derives."""
+
+ANALYTICAL: dict[str, type[AnalyticalProcess]] = {"burn": BurnProcess, "forecast": ForecastProcess}
+"""Folded within the lane's lag window."""
+
+PROCESSES: dict[str, type[Process] | type[AnalyticalProcess]] = {**TRANSACTIONAL, **ANALYTICAL}

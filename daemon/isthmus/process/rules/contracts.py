@@ -1,0 +1,195 @@
+"""Contracts and projects in state: what was agreed, from which day, and whether work falls under it."""
+
+from dataclasses import dataclass
+from datetime import date
+
+import msgspec
+
+from isthmus.events.contract import ContractAmended, ContractLine, ContractSigned
+from isthmus.process.face import States
+from isthmus.process.rules.models import MODELS, choose_line
+from isthmus.process.rules.periods import ClosedPeriod, closed_on, first_open_day
+from isthmus.process.rules.plan import Plan, Trouble
+from isthmus.process.rules.rows import Contract, Effective, Project, Terms, Work
+
+# Ten integer digits of hours and of money leave room for sums within the 15 an event may carry.
+_MOST = 10**10
+
+
+@dataclass(frozen=True)
+class NotBillable:
+    """Approved as work that is not charged."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ready:
+    """Every check passed; what remains are included hours and caps."""
+
+    contract: str
+    terms: Terms
+    plan: Plan
+    customer: str
+    entity: str
+    posting_words: list[str]
+    posting_day: date
+
+
+def contract_row(key: str, states: States) -> Contract | None:
+    """The contract, when one of its revisions is known."""
+    row = states.get(f"contract:{key}", Contract)
+    return row if row is not None and row.revisions else None
+
+
+def newest_terms(key: str, contract: Contract, states: States) -> Terms:
+    """The newest revision: it gives start, end, customer and period policy."""
+    return _terms(key, contract.revision, states)
+
+
+def terms_on(key: str, contract: Contract, day: date, states: States) -> Terms:
+    """The newest revision in force on ``day``: its lines and rates hold. The first one before that."""
+    held = [entry for entry in contract.revisions if entry.effective_on <= day]
+    return _terms(key, (held[-1] if held else contract.revisions[0]).revision, states)
+
+
+def newest_line(key: str, contract: Contract, name: str, states: States) -> ContractLine | None:
+    """The line in the newest revision that has it: its included hours and caps hold."""
+    for entry in reversed(contract.revisions):
+        line = _terms(key, entry.revision, states).line(name)
+        if line is not None:
+            return line
+    return None
+
+
+def keep_terms(event: ContractSigned | ContractAmended, states: States) -> Terms | None:
+    """Keep a revision and tie its project to it; None when it is a duplicate or stale."""
+    key = f"contract:{event.contract}"
+    old = states.get(key, Contract) or Contract()
+    if event.revision <= old.revision:
+        return None
+    amended = isinstance(event, ContractAmended) and bool(old.revisions)
+    effective_on = event.effective_on if amended and isinstance(event, ContractAmended) else event.starts_on
+    terms = Terms(
+        contract=event.contract,
+        revision=event.revision,
+        customer=event.customer,
+        currency=event.currency,
+        starts_on=event.starts_on,
+        ends_on=event.ends_on,
+        period_policy=event.period_policy or "hold",
+        lines=event.lines,
+    )
+    states.put(f"terms:{event.contract}:{event.revision}", terms)
+    entry = Effective(revision=event.revision, effective_on=effective_on)
+    new = msgspec.structs.replace(
+        old,
+        revision=event.revision,
+        entity=event.entity,
+        revisions=[*old.revisions, entry],
+        projects=[*old.projects, *({event.project} - set(old.projects))],
+    )
+    states.put(key, new)
+    tie(event.project, event.contract, states)
+    return terms
+
+
+def tie(project: str, contract: str, states: States) -> None:
+    """Note that ``contract`` is one of the project's."""
+    row = states.get(f"project:{project}", Project) or Project()
+    if contract not in row.contracts:
+        states.put(f"project:{project}", msgspec.structs.replace(row, contracts=[*row.contracts, contract]))
+
+
+def judge(work: Work, states: States) -> Ready | NotBillable | Trouble:
+    """Check in the order finance agreed on; the first check that fails decides."""
+    project = states.get(f"project:{work.project}", Project)
+    if project is None or not project.known:
+        return Trouble(reason="no_project", detail=f"project {work.project} is not known")
+    known = [(key, row) for key in project.contracts if (row := contract_row(key, states)) is not None]
+    if not known:
+        return Trouble(reason="no_contract", detail=f"project {work.project} has no contract")
+    troubles = []
+    for key, row in known:
+        trouble = _outside(key, row, work.done_on, states)
+        if trouble is None:
+            return _on_contract(key, row, work, states)
+        troubles.append(trouble)
+    # Of several contracts none covers the day: the last one to come speaks.
+    return troubles[-1]
+
+
+def _outside(key: str, contract: Contract, day: date, states: States) -> Trouble | None:
+    terms = newest_terms(key, contract, states)
+    if day < terms.starts_on:
+        return Trouble(reason="contract_not_started", detail=f"contract {key} starts on {terms.starts_on}")
+    ends = [end for end in (terms.ends_on, contract.ended_on) if end is not None]
+    if ends and day > min(ends):
+        return Trouble(reason="contract_ended", detail=f"contract {key} ended on {min(ends)}")
+    return None
+
+
+def _on_contract(key: str, contract: Contract, work: Work, states: States) -> Ready | NotBillable | Trouble:
+    if not work.billable:
+        return NotBillable()
+    terms = terms_on(key, contract, work.done_on, states)
+    line = choose_line(terms, work)
+    if line is None:
+        what = {"time": f"{work.service} hours", "expense": "expenses", "milestone": f"milestone {work.key}"}
+        return Trouble(reason="no_line", detail=f"contract {key} has no line for {what[work.origin]}")
+    bounds = newest_line(key, contract, line.line, states)
+    plan = MODELS[type(line)].plan(line, bounds, work, terms.currency)
+    if isinstance(plan, Trouble):
+        return plan
+    if max(abs(plan.total), abs(plan.total * plan.price), abs(plan.total * plan.overage_price)) >= _MOST:
+        return Trouble(reason="out_of_range", detail="more than 10 digits before the point; check the entry")
+    newest = newest_terms(key, contract, states)
+    posting_day, words = work.done_on, [f"posted on {work.done_on}"]
+    closed = closed_on(contract.entity, work.done_on, states)
+    if closed is not None and newest.period_policy == "hold":
+        return period_trouble(key, contract.entity, closed)
+    if closed is not None:
+        posting_day = first_open_day(contract.entity, work.done_on, states)
+        words = [f"posted on {posting_day}: period {closed.period} is closed, policy next_open"]
+    return Ready(
+        contract=key,
+        terms=terms,
+        plan=plan,
+        customer=newest.customer,
+        entity=contract.entity,
+        posting_words=words,
+        posting_day=posting_day,
+    )
+
+
+def period_trouble(contract: str, entity: str, closed: ClosedPeriod) -> Trouble:
+    """The hold of what waits for a period: until it is reopened or the contract's policy changes."""
+    return Trouble(
+        reason="period_closed",
+        detail=f"period {closed.period} is closed",
+        queues=(period_queue(entity, closed.period), policy_queue(contract)),
+    )
+
+
+def terms_queue(project: str) -> str:
+    """Facts that wait for a project, a contract or its terms."""
+    return f"held:terms:{project}"
+
+
+def cap_queue(contract: str, pot: str) -> str:
+    """Facts with a part that waits for room under a cap."""
+    return f"held:cap:{contract}:{pot}"
+
+
+def period_queue(entity: str, period: str) -> str:
+    """Facts that wait until a period is reopened."""
+    return f"held:period:{entity}:{period}"
+
+
+def policy_queue(contract: str) -> str:
+    """Facts of one contract that wait for any period."""
+    return f"held:policy:{contract}"
+
+
+def _terms(key: str, revision: int, states: States) -> Terms:
+    terms = states.get(f"terms:{key}:{revision}", Terms)
+    assert terms is not None, "a revision in the contract's row has its terms"
+    return terms
