@@ -1,4 +1,4 @@
-"""Work items for people: what could not be read, was refused, or broke a rule. Nothing is skipped silently."""
+"""Work items for people: what could not be read, was refused, or broke a rule. Nothing is dropped."""
 
 from datetime import datetime
 from typing import Literal
@@ -132,5 +132,6 @@ def counts(tx: Tx) -> dict[tuple[Origin, str, LetterState], int]:
 
 
 def _letter(row: Row) -> DeadLetter:
-    *facts, opened_at, state, resolved_at, resolved_by, note = row
-    return DeadLetter(*facts, from_text(opened_at), state, maybe_from_text(resolved_at), resolved_by, note)
+    values = list(row)
+    values[11], values[13] = from_text(row[11]), maybe_from_text(row[13])
+    return DeadLetter(**dict(zip(DeadLetter.__struct_fields__, values, strict=True)))

@@ -37,5 +37,5 @@ def drop(tx: Tx, process: str, key: str) -> bool:
 
 
 def drop_all(tx: Tx, process: str) -> int:
-    """Forget all of it, before the process is run from the start of the log again; how many keys that were."""
+    """Forget all of it, before the process runs from the start of the log again; how many keys that were."""
     return tx.run("states_drop", process=process)
