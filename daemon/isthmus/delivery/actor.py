@@ -6,12 +6,13 @@ from datetime import datetime, timedelta
 from math import inf
 from typing import NoReturn
 
+import msgspec
 import trio
 
 from isthmus.delivery.lane import Group, Item, Lane, LaneWatch
 from isthmus.delivery.peer import Peer
 from isthmus.delivery.policy import DeadLetter, Fate, Park, Rest, decide, delivery_key
-from isthmus.delivery.settle import Failure, Settlement, Success, settle
+from isthmus.delivery.settle import Failure, Settlement, Success, open_work_item, settle
 from isthmus.delivery.window import Window
 from isthmus.events.codec import decode
 from isthmus.runtime.doorbell import Doorbell
@@ -25,7 +26,7 @@ from isthmus.sdk.errors import (
     Unmet,
     Unsure,
 )
-from isthmus.store import deliveries, intents, lanes, receipts
+from isthmus.store import deliveries, intents, lanes, receipts, recovery
 from isthmus.store import log as event_log
 from isthmus.store.face import Store, Tx
 
@@ -114,41 +115,19 @@ class LaneActor:
 
     async def _recover(self, sink: Sink) -> None:
         """Find where the lane stood; what was being sent when the daemon died is in doubt."""
-        lane = self._lane
+        lane, now = self._lane, self._now()
 
-        def look(tx: Tx) -> tuple[int, set[int], list[tuple[int, bytes, str]]]:
+        def unit(tx: Tx) -> tuple[int, set[int]]:
             position = lanes.position(tx, lane.name)
             done = receipts.done_since(tx, lane.name, position)
-            held = deliveries.seqs_since(tx, lane.name, position)
-            unfinished = [seq for call in intents.unfinished(tx, lane.name) for seq in call.seqs]
-            rows = event_log.by_seqs(tx, [seq for seq in unfinished if seq not in done])
-            return position, done | held, [(row.seq, row.payload, row.subject) for row in rows]
-
-        position, settled, unsure = await self._store.read(look)
-        now = self._now()
-        classes = [(seq, subject, sink.delivery_class(decode(payload))) for seq, payload, subject in unsure]
-
-        def unit(tx: Tx) -> None:
-            for seq, subject, delivery_class in classes:
-                doubt = delivery_class is not DeliveryClass.A
-                wait = timedelta(seconds=sink.worst_commit_s)
-                look_up = None if delivery_class is DeliveryClass.C else now + wait
-                deliveries.interrupted(
-                    tx,
-                    lane.name,
-                    seq,
-                    subject,
-                    state="in_doubt" if doubt else "waiting",
-                    due_at=look_up if doubt else now,
-                    text="the daemon stopped while this was being sent",
-                    now=now,
-                )
             for call in intents.unfinished(tx, lane.name):
+                unproven = [seq for seq in call.seqs if receipts.get(tx, lane.name, seq) is None]
+                for row in event_log.by_seqs(tx, unproven):
+                    self._interrupted(tx, row, sink, now)
                 intents.close_call(tx, call.call)
+            return position, done | recovery.seqs_since(tx, lane.name, position)
 
-        if unsure or await self._store.read(lambda tx: bool(intents.unfinished(tx, lane.name))):
-            await self._store.write(unit)
-        self._settled_before = settled | {seq for seq, _, _ in unsure}
+        position, self._settled_before = await self._store.write(unit)
         self._written = position
         self._window = Window(
             position,
@@ -156,74 +135,68 @@ class LaneActor:
             fold_after_s=lane.lag_window_s if lane.mode == "analytical" else None,
         )
 
+    def _interrupted(self, tx: Tx, row: event_log.LogRow, sink: Sink, now: datetime) -> None:
+        """Class A is sent again, B is looked up when the peer has had its time, C waits for a person."""
+        lane, text = self._lane.name, "the daemon stopped while this was being sent"
+        match sink.delivery_class(row.event()):
+            case DeliveryClass.A:
+                look_up_at = None
+            case DeliveryClass.B:
+                look_up_at = now + timedelta(seconds=sink.worst_commit_s)
+            case DeliveryClass.C:
+                look_up_at = recovery.NEVER
+                open_work_item(
+                    tx, lane, _item(row), reason_class="in_doubt", reason=text, peer_words="", now=now
+                )
+        recovery.interrupted(tx, lane, row.seq, row.subject, look_up_at=look_up_at, text=text, now=now)
+
     async def _refill(self) -> datetime | None:
         """Read due rows and new facts; returns when the next row is due."""
         lane, window = self._lane, self._window
         now = self._now()
-        room = max(0, lane.window - len(window))
+        room = lane.window - len(window)
 
-        def look(tx: Tx) -> tuple[list[Item], datetime | None, list[event_log.LogRow], int, set[str]]:
-            due = [
-                Item(
-                    seq=row.seq,
-                    event_id=row.event_id,
-                    subject=row.subject,
-                    recorded_at=row.recorded_at,
-                    payload=row.payload,
-                    row=True,
-                    in_doubt=row.state == "in_doubt",
-                    attempts=row.attempts,
-                    crashes=row.crashes,
-                    first_failed_at=row.first_failed_at,
-                )
-                for row in deliveries.due(tx, lane.name, now, limit=lane.window)
-            ]
-            rows: list[event_log.LogRow] = []
-            scanned = window.head
+        def look(tx: Tx) -> _Look:
+            found = _Look(scanned=window.head)
+            held = deliveries.due(tx, lane.name, now, lane.window)
+            held += recovery.look_ups_due(tx, lane.name, now, lane.window)
+            facts = {row.seq: row for row in event_log.by_seqs(tx, [each.seq for each in held])}
+            found.due = [_item(facts[each.seq], each) for each in held]
+            times = deliveries.next_due_at(tx, lane.name), recovery.next_look_up_at(tx, lane.name)
+            found.next_due = min((at for at in times if at is not None and at > now), default=None)
             if room >= lane.window // 2:
-                rows, scanned = event_log.read_after(tx, window.head, lane.kinds, room)
-            held = deliveries.held_subjects(
-                tx, lane.name, {row.subject for row in rows}, hold_on_dead=lane.hold_on_dead
-            )
-            return due, deliveries.next_due_at(tx, lane.name, now), rows, scanned, held
+                found.rows, found.scanned = event_log.read_after(tx, window.head, lane.kinds, room)
+                subjects = {row.subject for row in found.rows}
+                if subjects:
+                    found.held = deliveries.held_subjects(
+                        tx, lane.name, subjects, hold_on_dead=lane.hold_on_dead
+                    )
+            return found
 
-        due, next_due, rows, scanned, held = await self._store.read(look)
-        for item in due:
+        found = await self._store.read(look)
+        for item in found.due:
             window.add_due(item)
         wanted = [
             row
-            for row in rows
+            for row in found.rows
             if row.seq not in self._settled_before and (lane.entities is None or row.entity in lane.entities)
         ]
-        self._settled_before = {seq for seq in self._settled_before if seq > scanned}
-        behind = [row for row in wanted if row.subject in held]
+        if self._settled_before:
+            self._settled_before = {seq for seq in self._settled_before if seq > found.scanned}
+        behind = [row for row in wanted if row.subject in found.held]
         if behind:
-            await self._store.write(
-                lambda tx: [
-                    deliveries.queue_behind(
-                        tx, lane.name, row.seq, row.subject, now=now, hold_on_dead=lane.hold_on_dead
-                    )
-                    for row in behind
-                ]
-            )
+            await self._store.write(lambda tx: _queue_all(tx, lane, behind, now))
         for row in wanted:
-            if row.subject not in held:
-                window.add(
-                    Item(
-                        seq=row.seq,
-                        event_id=row.id,
-                        subject=row.subject,
-                        recorded_at=row.recorded_at,
-                        payload=row.payload,
-                    )
-                )
-        window.head = max(window.head, scanned)
+            if row.subject not in found.held:
+                window.add(_item(row))
+        moved = found.scanned > window.head
+        window.head = max(window.head, found.scanned)
         if not len(window) and window.head - self._written > IDLE_STEP:
             await self._store.write(lambda tx: lanes.advance(tx, lane.name, window.head))
             self._written = window.head
-        if behind or (len(rows) == room and room):
+        if behind or moved:
             self._bell.ring()
-        return next_due
+        return found.next_due
 
     def _launch(self, nursery: trio.Nursery) -> datetime | None:
         """Start as many calls as the peer allows; returns when to ask it again."""
@@ -395,6 +368,38 @@ class LaneActor:
             self._window.drop_behind(failed.item, failed.behind)
         if rested:
             self._window.put_back(Group(items=list(rested), folded=group.folded))
+
+
+class _Look(msgspec.Struct):
+    """What one look at the store found."""
+
+    scanned: int
+    due: list[Item] = []
+    next_due: datetime | None = None
+    rows: list[event_log.LogRow] = []
+    held: set[str] = set()
+
+
+def _item(row: event_log.LogRow, held: deliveries.Delivery | None = None) -> Item:
+    """A fact of the log as an item; ``held`` is its row among the deliveries, if it has one."""
+    item = Item(
+        seq=row.seq,
+        event_id=row.id,
+        subject=row.subject,
+        recorded_at=row.recorded_at,
+        payload=row.payload,
+    )
+    if held is not None:
+        item.row = True
+        item.in_doubt = held.state == "in_doubt"
+        item.attempts = held.attempts
+        item.first_failed_at = held.first_failed_at
+    return item
+
+
+def _queue_all(tx: Tx, lane: Lane, rows: Sequence[event_log.LogRow], now: datetime) -> None:
+    for row in rows:
+        deliveries.queue_behind(tx, lane.name, row.seq, row.subject, now, hold_on_dead=lane.hold_on_dead)
 
 
 def _proven(outcome: Receipt | ConnectorError) -> Receipt | ConnectorError:

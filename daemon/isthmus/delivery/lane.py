@@ -41,7 +41,6 @@ class Item(msgspec.Struct, kw_only=True):
     row: bool = False
     in_doubt: bool = False
     attempts: int = 0
-    crashes: int = 0
     first_failed_at: datetime | None = None
 
 

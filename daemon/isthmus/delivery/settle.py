@@ -9,7 +9,7 @@ import msgspec
 from isthmus.delivery.lane import Item
 from isthmus.delivery.policy import CRASHES_MAX, DeadLetter, InDoubt, RetryAt
 from isthmus.sdk.connector import Receipt
-from isthmus.store import crosswalk, dead_letters, deliveries, intents, lanes, receipts
+from isthmus.store import crosswalk, dead_letters, deliveries, intents, lanes, receipts, recovery
 from isthmus.store import log as event_log
 from isthmus.store.face import Tx
 
@@ -68,12 +68,14 @@ def settle(tx: Tx, ended: Settlement, now: datetime) -> int:
         if done.receipt.facts:
             facts += len(event_log.append(tx, done.receipt.facts, now).new)
         if done.item.row:
-            deliveries.settle(tx, lane, done.item.seq, now)
-            dead_letters.resolve_delivery(tx, lane, done.item.seq, by=ended.instance, now=now)
+            deliveries.settle(tx, lane, done.item.seq, hold_on_dead=ended.hold_on_dead)
+            letter = dead_letters.unsolved(tx, lane, done.item.seq)
+            if letter is not None:
+                dead_letters.mark(tx, letter.id, "resolved", ended.instance, now, "delivered")
     for failed in ended.failures:
         _fail(tx, ended, failed, now)
     if linked:
-        deliveries.wake_unmet(tx, ended.sibling_lanes, now)
+        recovery.wake_unmet(tx, ended.sibling_lanes, now)
     if ended.call is not None:
         intents.close_call(tx, ended.call)
     lanes.advance(tx, lane, ended.position)
@@ -81,46 +83,66 @@ def settle(tx: Tx, ended: Settlement, now: datetime) -> int:
 
 
 def _fail(tx: Tx, ended: Settlement, failed: Failure, now: datetime) -> None:
-    item, lane = failed.item, ended.lane
-    crashes = item.crashes + failed.crash
-    fate = failed.fate
-    if failed.crash and crashes >= CRASHES_MAX:
-        fate = DeadLetter("other", f"the connector broke {crashes} times on it: {failed.text}")
+    item, lane, fate = failed.item, ended.lane, failed.fate
+    if failed.crash:
+        crashes = deliveries.crashed(tx, lane, item.seq, item.subject, now)
+        if crashes >= CRASHES_MAX:
+            fate = DeadLetter("other", f"the connector broke {crashes} times on it: {failed.text}")
     attempts = item.attempts + (fate.counts if isinstance(fate, RetryAt) else 1)
-    due_at = fate.due_at if isinstance(fate, RetryAt) else None
-    state = "waiting"
-    if isinstance(fate, InDoubt):
-        state, due_at = "in_doubt", fate.look_up_at
-    deliveries.postpone(
-        tx,
-        lane,
-        item.seq,
-        item.subject,
-        due_at=due_at,
-        attempts=attempts,
-        crashes=crashes,
-        error_class=failed.error_class,
-        error_text=failed.text,
-        now=now,
-        state=state,
-    )
+    text = failed.text
+    match fate:
+        case RetryAt(due_at=due_at):
+            deliveries.postpone(
+                tx, lane, item.seq, item.subject, due_at, attempts, failed.error_class, text, now
+            )
+        case InDoubt(look_up_at=look_up_at):
+            due_at = look_up_at or recovery.NEVER
+            deliveries.postpone(
+                tx, lane, item.seq, item.subject, due_at, attempts, failed.error_class, text, now, "in_doubt"
+            )
+        case DeadLetter():
+            text = fate.text
     for other in failed.behind:
-        deliveries.queue_behind(tx, lane, other.seq, other.subject, now=now, hold_on_dead=ended.hold_on_dead)
+        deliveries.queue_behind(tx, lane, other.seq, other.subject, now, hold_on_dead=ended.hold_on_dead)
     if isinstance(fate, DeadLetter):
-        deliveries.bury(tx, lane, item.seq, hold_on_dead=ended.hold_on_dead, now=now)
+        deliveries.bury(
+            tx,
+            lane,
+            item.seq,
+            item.subject,
+            fate.reason,
+            text,
+            now,
+            attempts=attempts,
+            hold_on_dead=ended.hold_on_dead,
+        )
     elif not (isinstance(fate, InDoubt) and fate.look_up_at is None):
         return
-    reason_class = fate.reason if isinstance(fate, DeadLetter) else "in_doubt"
+    open_work_item(
+        tx,
+        lane,
+        item,
+        reason_class=fate.reason if isinstance(fate, DeadLetter) else "in_doubt",
+        reason=text,
+        peer_words=failed.peer_words,
+        now=now,
+    )
+
+
+def open_work_item(
+    tx: Tx, lane: str, item: Item, *, reason_class: str, reason: str, peer_words: str, now: datetime
+) -> None:
+    """Tell a person of a delivery that waiting cannot help."""
     dead_letters.open_one(
         tx,
-        origin="delivery",
-        source=lane,
+        "delivery",
+        lane,
+        reason_class,
+        reason,
+        now,
         seq=item.seq,
         subject=item.subject,
-        reason_class=reason_class,
-        reason=fate.text if isinstance(fate, DeadLetter) else failed.text,
-        peer_words=failed.peer_words,
+        peer_words=peer_words,
         payload_hash=sha256(item.payload).hexdigest(),
         payload_place=item.event_id,
-        now=now,
     )

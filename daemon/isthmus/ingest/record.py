@@ -35,36 +35,31 @@ async def record(store: Store, instance: str, stream: str, page: Page, now: date
             crosswalk.link(tx, link.kind, link.key, instance, link.remote_id, now)
         refused = 0
         for item in page.refused:
-            refused += (
-                dead_letters.open_one(
-                    tx,
-                    origin="intake",
-                    source=instance,
-                    subject=item.place,
-                    reason_class="value",
-                    reason=item.reason,
-                    peer_words="",
-                    payload_hash=sha256(item.raw).hexdigest(),
-                    payload_place=item.place,
-                    now=now,
-                )
-                is not None
+            letter = dead_letters.open_one(
+                tx,
+                "intake",
+                instance,
+                "value",
+                item.reason,
+                now,
+                subject=item.place,
+                payload_hash=sha256(item.raw).hexdigest(),
+                payload_place=item.place,
             )
-        for seq, event_id in kept.conflicts:
+            refused += letter is not None
+        for event_id in kept.conflicts:
             dead_letters.open_one(
                 tx,
-                origin="intake",
-                source=instance,
-                seq=seq,
+                "intake",
+                instance,
+                "duplicate",
+                "told twice with different content under one revision; the first is kept",
+                now,
                 subject=event_id,
-                reason_class="duplicate",
-                reason="told twice with different content under one revision; the first is kept",
-                peer_words="",
                 payload_hash=sha256(event_id.encode()).hexdigest(),
                 payload_place=event_id,
-                now=now,
             )
-        cursors.put(tx, instance, stream, page.next, now)
+        cursors.move(tx, instance, stream, page.next, now)
         if kept.new:
             audit.append(
                 tx,

@@ -52,7 +52,9 @@ class _Rows:
         self._changed.add(key)
 
     def store(self) -> None:
-        changed = [(key, encode_state(row)) for key in sorted(self._changed) if (row := self._seen[key])]
+        changed = {
+            key: encode_state(row).decode() for key in sorted(self._changed) if (row := self._seen[key])
+        }
         states.put_many(self._tx, self._process, changed)
 
 
@@ -140,16 +142,15 @@ def _set_aside(tx: Tx, lane: str, broken: _Broken, at: datetime) -> None:
     (row,) = event_log.by_seqs(tx, [broken.seq])
     dead_letters.open_one(
         tx,
-        origin="process",
-        source=lane,
+        "process",
+        lane,
+        "other",
+        str(broken),
+        at,
         seq=row.seq,
         subject=row.subject,
-        reason_class="other",
-        reason=str(broken),
-        peer_words="",
         payload_hash=sha256(row.payload).hexdigest(),
         payload_place=row.id,
-        now=at,
     )
     lanes.advance(tx, lane, row.seq)
 
