@@ -1,0 +1,23 @@
+"""The configuration: files in, checked values out, and every problem at once."""
+
+from isthmus.config.bind import bind, check
+from isthmus.config.credentials import Secrets
+from isthmus.config.load import load
+from isthmus.config.model import Config, ConnectorConfig, DaemonConfig, LaneConfig, listen_address
+from isthmus.config.problems import CODES, ConfigError, Problem, render
+
+__all__ = [
+    "CODES",
+    "Config",
+    "ConfigError",
+    "ConnectorConfig",
+    "DaemonConfig",
+    "LaneConfig",
+    "Problem",
+    "Secrets",
+    "bind",
+    "check",
+    "listen_address",
+    "load",
+    "render",
+]
