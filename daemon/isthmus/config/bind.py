@@ -11,6 +11,7 @@ from isthmus.config.load import gather
 from isthmus.config.model import Config, ConnectorConfig
 from isthmus.config.places import KeyPath
 from isthmus.config.problems import Findings, Problem, did_you_mean
+from isthmus.process.registry import PROCESSES
 from isthmus.sdk.connector import Connector
 
 __all__ = ["bind", "check"]
@@ -35,9 +36,9 @@ def bind(
 
 def check(
     directory: Path,
-    *,
-    processes: Collection[str],
     connectors: Mapping[str, type[Connector]],
+    *,
+    processes: Collection[str] = tuple(PROCESSES),
     secrets: Secrets | None = None,
 ) -> list[Problem]:
     """Every problem and warning of a configuration, its connectors' settings included; starts nothing."""

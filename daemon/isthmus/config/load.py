@@ -13,6 +13,7 @@ from isthmus.config.places import KeyPath
 from isthmus.config.problems import Findings, Places, did_you_mean
 from isthmus.config.read import read_files
 from isthmus.config.routes import check_lanes, check_routes
+from isthmus.process.registry import PROCESSES
 
 __all__ = ["gather", "load"]
 
@@ -20,7 +21,7 @@ NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 _TABLES = ("daemon", "connectors", "lanes", "routes")
 
 
-def load(directory: Path, *, processes: Collection[str]) -> Config:
+def load(directory: Path, *, processes: Collection[str] = tuple(PROCESSES)) -> Config:
     """Read ``isthmus.toml`` and ``conf.d/*.toml`` of ``directory``.
 
     Args:
@@ -34,7 +35,7 @@ def load(directory: Path, *, processes: Collection[str]) -> Config:
     return msgspec.structs.replace(config, warnings=tuple(findings.sorted()))
 
 
-def gather(directory: Path, *, processes: Collection[str]) -> tuple[Findings, Config]:
+def gather(directory: Path, *, processes: Collection[str] = tuple(PROCESSES)) -> tuple[Findings, Config]:
     """What was found, and as much of the configuration as could be understood."""
     directory = directory.absolute()
     places = Places(directory)

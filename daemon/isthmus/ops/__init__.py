@@ -1,0 +1,1 @@
+"""What the people who run isthmus see: metrics, health, logs, and what systemd is told."""

@@ -1,0 +1,255 @@
+"""Counts what happens. Callers name what happened; only this module knows prometheus_client.
+
+A scrape does no SQL: backlog and business figures are set by `Metrics.snapshot`, which a task of the daemon
+calls every few seconds, and a scrape shows how old they are.
+"""
+
+import platform
+from collections.abc import Collection, Mapping
+from datetime import datetime
+from decimal import Decimal
+
+import msgspec
+from prometheus_client import CollectorRegistry, disable_created_metrics
+from prometheus_client.exposition import choose_encoder
+
+from isthmus.ops import catalogue
+from isthmus.ops.catalogue import Catalogue, Stage
+from isthmus.ops.process_gauges import ProcessGauges
+
+__all__ = ["LaneSnapshot", "Metrics", "Snapshot", "Unbilled"]
+
+
+class LaneSnapshot(msgspec.Struct, frozen=True, kw_only=True):
+    """How a lane stands. ``scheduled`` wait for a retry, ``blocked`` for an older fact of their subject."""
+
+    open: int = 0
+    scheduled: int = 0
+    blocked: int = 0
+    blocked_subjects: int = 0
+    dead_letters: int = 0
+    oldest_due_at: datetime | None = None
+
+
+class Unbilled(msgspec.Struct, frozen=True, kw_only=True):
+    """Approved entries of one age and cause that no charge was posted for."""
+
+    age: str
+    """One of lt_1d lt_3d lt_7d gt_7d."""
+    cause: str
+    """One of in_flight blocked dead_letter awaiting_billing_run."""
+    entries: int
+    hours: Decimal
+
+
+class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
+    """What the store said at ``taken_at``; lanes and ages that are left out stand at 0."""
+
+    taken_at: datetime
+    lanes: Mapping[str, LaneSnapshot] = {}
+    db_main_bytes: int = 0
+    db_wal_bytes: int = 0
+    unbilled: tuple[Unbilled, ...] = ()
+
+
+class Metrics:
+    """The daemon's figures. Methods never fail on an unknown word of a closed set: it counts as other."""
+
+    def __init__(self, registry: CollectorRegistry | None = None) -> None:
+        # A creation time beside every counter would double the number of series.
+        disable_created_metrics()  # type: ignore[no-untyped-call]
+        self.registry = registry or CollectorRegistry()
+        self._c = Catalogue(self.registry)
+        self.registry.register(ProcessGauges())
+        self._connectors: set[str] = set()
+        self._lanes: set[str] = set()
+        for stage in catalogue.STAGES:
+            self._c.heartbeat_at.labels(stage)
+        for file in ("main", "wal"):
+            self._c.db_size.labels(file)
+        for level in catalogue.LEVELS:
+            self._c.log_messages.labels(level)
+        for age in catalogue.AGES:
+            for cause in catalogue.CAUSES:
+                self._c.unbilled_entries.labels(age, cause)
+                self._c.unbilled_hours.labels(age, cause)
+
+    def prepare(
+        self,
+        connectors: Collection[str],
+        lanes: Collection[str],
+        event_types: Mapping[str, Collection[str]] | Collection[str],
+    ) -> None:
+        """Create every series at 0, so that a first failure is an increase and not a new line.
+
+        Called again after a reload; the series of connectors and lanes that are gone are dropped.
+
+        Args:
+            event_types: the kinds a source can tell, for all connectors or for each.
+        """
+        for gone in self._connectors - set(connectors):
+            self._c.forget("connector", gone)
+        for gone in self._lanes - set(lanes):
+            self._c.forget("lane", gone)
+        self._connectors, self._lanes = set(connectors), set(lanes)
+        for connector in connectors:
+            kinds = event_types.get(connector, ()) if isinstance(event_types, Mapping) else event_types
+            self._prepare_connector(connector, kinds)
+        for lane in lanes:
+            self._prepare_lane(lane)
+
+    def _prepare_connector(self, connector: str, kinds: Collection[str]) -> None:
+        self._c.connector_state.labels(connector)
+        self._c.request_seconds.labels(connector)
+        self._c.throttled_seconds.labels(connector)
+        self._c.duplicates.labels(connector)
+        for operation in catalogue.OPERATIONS:
+            for outcome in catalogue.REQUEST_OUTCOMES:
+                self._c.requests.labels(connector, operation, outcome)
+        for reason in catalogue.REFUSALS:
+            self._c.refused.labels(connector, reason)
+        for kind in kinds:
+            self._c.received.labels(connector, kind)
+
+    def _prepare_lane(self, lane: str) -> None:
+        self._c.lag_seconds.labels(lane)
+        self._c.oldest_due_at.labels(lane)
+        self._c.blocked_subjects.labels(lane)
+        self._c.dead_open.labels(lane)
+        for outcome in catalogue.ATTEMPT_OUTCOMES:
+            self._c.attempts.labels(lane, outcome)
+        for outcome in catalogue.DELIVERY_OUTCOMES:
+            self._c.deliveries.labels(lane, outcome)
+        for state in catalogue.OUTBOX_STATES:
+            self._c.outbox.labels(lane, state)
+        for letter_class in catalogue.DEAD_LETTER_CLASSES:
+            self._c.dead.labels(lane, letter_class)
+
+    # What runs
+
+    def running(self, version: str, sqlite: str) -> None:
+        """The daemon started in this version."""
+        self._c.build.info({"version": version, "python": platform.python_version(), "sqlite": sqlite})
+
+    def plugin(self, connector: str, *, plugin: str, version: str, api: tuple[int, int]) -> None:
+        """The plugin behind a connector instance."""
+        text = f"{api[0]}.{api[1]}"
+        self._c.connector.labels(connector).info({"plugin": plugin, "plugin_version": version, "api": text})
+
+    def reloaded(self, at: datetime, *, taken: bool) -> None:
+        """A configuration was taken, or refused."""
+        self._c.reload_successful.set(1 if taken else 0)
+        if taken:
+            self._c.reload_at.set(at.timestamp())
+
+    # Peers
+
+    def state(self, connector: str, state: str) -> None:
+        """What a connector does now: one of starting running throttled broken paused parked."""
+        self._c.connector_state.labels(connector).state(state)
+
+    def called(self, connector: str, operation: str, outcome: str, seconds: float) -> None:
+        """A call to a peer ended; ``operation`` is an HTTP method, or anything else for ``call``."""
+        known = operation.lower() if operation.lower() in catalogue.OPERATIONS else "call"
+        ended = outcome if outcome in catalogue.REQUEST_OUTCOMES else "retryable"
+        self._c.requests.labels(connector, known, ended).inc()
+        self._c.request_seconds.labels(connector).observe(seconds)
+
+    def throttled(self, connector: str, seconds: float) -> None:
+        """A peer asked for a rest of so many seconds."""
+        self._c.throttled_seconds.labels(connector).inc(seconds)
+
+    # Intake
+
+    def reads(self, connector: str, stream: str, every_s: float) -> None:
+        """A stream is read from now on, every so many seconds."""
+        self._c.poll_interval.labels(connector, stream).set(every_s)
+        self._c.polled_at.labels(connector, stream)
+        self._c.cursor_at.labels(connector, stream)
+
+    def polled(self, connector: str, stream: str, at: datetime, newest: datetime | None = None) -> None:
+        """A stream was read; ``newest`` is when its newest fact occurred, if it told any."""
+        self._c.polled_at.labels(connector, stream).set(at.timestamp())
+        if newest is not None:
+            self._c.cursor_at.labels(connector, stream).set(newest.timestamp())
+
+    def received(self, connector: str, kind: str, n: int = 1) -> None:
+        """A source told ``n`` facts of a kind, repeats included."""
+        self._c.received.labels(connector, kind).inc(n)
+
+    def duplicates(self, connector: str, n: int) -> None:
+        """So many of them were known already."""
+        self._c.duplicates.labels(connector).inc(n)
+
+    def refused(self, connector: str, reason: str, n: int = 1) -> None:
+        """Payloads became no applied fact: ``untranslatable`` or ``stale``."""
+        known = reason if reason in catalogue.REFUSALS else "untranslatable"
+        self._c.refused.labels(connector, known).inc(n)
+
+    # Delivery
+
+    def attempted(self, lane: str, outcome: str, n: int = 1) -> None:
+        """A call for ``n`` deliveries ended: ok retryable throttled rejected fatal unsure crash."""
+        known = outcome if outcome in catalogue.ATTEMPT_OUTCOMES else "crash"
+        self._c.attempts.labels(lane, known).inc(n)
+
+    def delivered(self, lane: str, lag_s: float) -> None:
+        """A receipt was written ``lag_s`` seconds after the fact was recorded."""
+        self._c.deliveries.labels(lane, "delivered").inc()
+        self._c.lag_seconds.labels(lane).observe(lag_s)
+
+    def dead(self, lane: str, reason: str) -> None:
+        """A delivery became a dead letter."""
+        known = reason if reason in catalogue.DEAD_LETTER_CLASSES else "other"
+        self._c.deliveries.labels(lane, "dead").inc()
+        self._c.dead.labels(lane, known).inc()
+
+    # Runtime
+
+    def heartbeat(self, stage: Stage, at: datetime) -> None:
+        """A stage turned."""
+        self._c.heartbeat_at.labels(stage).set(at.timestamp())
+
+    def wrote(self, seconds: float) -> None:
+        """A write transaction ended."""
+        self._c.db_write_seconds.observe(seconds)
+
+    def loop_late(self, seconds: float) -> None:
+        """The event loop turned this late."""
+        self._c.loop_lag_seconds.observe(seconds)
+
+    def restarted(self, actor: str) -> None:
+        """An actor was started again."""
+        self._c.restarts.labels(actor).inc()
+
+    def logged(self, level: str) -> None:
+        """A line was logged."""
+        self._c.log_messages.labels(level if level in catalogue.LEVELS else "info").inc()
+
+    # What the store says, and what is shown
+
+    def snapshot(self, taken: Snapshot) -> None:
+        """Show what the store said; a lane that is configured and not in it stands at 0."""
+        for lane in self._lanes:
+            stands = taken.lanes.get(lane, LaneSnapshot())
+            self._c.outbox.labels(lane, "open").set(stands.open)
+            self._c.outbox.labels(lane, "scheduled").set(stands.scheduled)
+            self._c.outbox.labels(lane, "blocked").set(stands.blocked)
+            self._c.blocked_subjects.labels(lane).set(stands.blocked_subjects)
+            self._c.dead_open.labels(lane).set(stands.dead_letters)
+            due = stands.oldest_due_at
+            self._c.oldest_due_at.labels(lane).set(due.timestamp() if due else 0)
+        self._c.db_size.labels("main").set(taken.db_main_bytes)
+        self._c.db_size.labels("wal").set(taken.db_wal_bytes)
+        rows = {(row.age, row.cause): row for row in taken.unbilled}
+        for age in catalogue.AGES:
+            for cause in catalogue.CAUSES:
+                row = rows.get((age, cause))
+                self._c.unbilled_entries.labels(age, cause).set(row.entries if row else 0)
+                self._c.unbilled_hours.labels(age, cause).set(float(row.hours) if row else 0)
+        self._c.snapshot_at.set(taken.taken_at.timestamp())
+
+    def exposition(self, accept: str = "") -> tuple[bytes, str]:
+        """What a scrape gets, and its content type: OpenMetrics where ``accept`` asks for it, else text."""
+        encoder, content_type = choose_encoder(accept)
+        return encoder(self.registry), content_type

@@ -1,0 +1,50 @@
+"""Tells the metrics what intake and lanes report; the stages themselves know nothing of metrics."""
+
+from collections import Counter
+from collections.abc import Callable
+from datetime import datetime
+
+from isthmus.delivery.lane import LaneWatch
+from isthmus.ingest.actor import Watch
+from isthmus.ingest.record import Recorded
+from isthmus.ops.metrics import Metrics
+from isthmus.sdk.connector import Page
+
+__all__ = ["IntakeMetrics", "LaneMetrics"]
+
+
+class IntakeMetrics(Watch):
+    """Counts what the streams of one connector instance tell."""
+
+    def __init__(self, metrics: Metrics, connector: str, now: Callable[[], datetime]) -> None:
+        self._metrics = metrics
+        self._connector = connector
+        self._now = now
+
+    def pulled(self, stream: str, page: Page, recorded: Recorded) -> None:
+        for kind, n in Counter(event.kind for event in page.events).items():
+            self._metrics.received(self._connector, kind, n)
+        self._metrics.duplicates(self._connector, recorded.duplicates)
+        self._metrics.refused(self._connector, "untranslatable", recorded.refused)
+        self._metrics.refused(self._connector, "stale", recorded.stale)
+        newest = max((event.occurred_at for event in page.events), default=None)
+        self._metrics.polled(self._connector, stream, self._now(), newest)
+        self._metrics.heartbeat("ingest", self._now())
+
+
+class LaneMetrics(LaneWatch):
+    """Counts what lanes do."""
+
+    def __init__(self, metrics: Metrics, now: Callable[[], datetime]) -> None:
+        self._metrics = metrics
+        self._now = now
+
+    def attempted(self, lane: str, outcome: str, n: int) -> None:
+        self._metrics.attempted(lane, outcome, n)
+
+    def delivered(self, lane: str, lag_s: float) -> None:
+        self._metrics.delivered(lane, lag_s)
+        self._metrics.heartbeat("deliver", self._now())
+
+    def dead(self, lane: str, reason: str) -> None:
+        self._metrics.dead(lane, reason)
