@@ -36,6 +36,7 @@ MAX_GROUP = 128
 IDLE_S = 5.0
 """After this long without a write the write-ahead log is emptied."""
 READERS = 2
+_BUSY_MS = 5000  # a foreign shell on the file is given this long to let go
 _PROGRESS_STEPS = 20_000  # about a millisecond of SQLite's work between two looks at the clock
 _CACHED_STATEMENTS = 256  # more than there are names, so that nothing is ever prepared twice
 
@@ -70,10 +71,11 @@ def _bound(params: Mapping[str, Any]) -> dict[str, Any]:
 class SqliteTx:
     """One open transaction. See `isthmus.store.face.Tx`."""
 
-    __slots__ = ("_connection", "fault")
+    __slots__ = ("_connection", "_reading", "fault")
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
+    def __init__(self, connection: sqlite3.Connection, reading: bool) -> None:
         self._connection = connection
+        self._reading = reading
         self.fault: Exception | None = None
 
     def run(self, name: str, /, **params: Any) -> int:
@@ -98,6 +100,8 @@ class SqliteTx:
             return action(STATEMENTS[name])
         except sqlite3.Error as error:
             told = _named(error, name)
+            if self._reading and getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_READONLY:
+                told = errors.ReadOnly(f"{name}: a unit given to read() tried to write")
             if not isinstance(told, errors.ConstraintBroken):
                 # SQLite may have rolled back already: a unit that swallows this must not write on.
                 self.fault = told
@@ -119,7 +123,7 @@ class WorkConnection(sqlite3.Connection):
             self.execute(f"BEGIN {kind}")
         except sqlite3.Error as error:
             raise _named(error, "begin") from error
-        self._tx = SqliteTx(self)
+        self._tx = SqliteTx(self, reading=kind == "DEFERRED")
         return self._tx
 
     def commit_all(self) -> None:
@@ -192,7 +196,7 @@ class _Hand:
             self._uri,
             uri=True,
             isolation_level=None,
-            timeout=5.0,
+            timeout=_BUSY_MS / 1000,
             cached_statements=_CACHED_STATEMENTS,
             factory=self._make,
         )
@@ -437,9 +441,7 @@ class Engine:
         if self.failure is not None:
             return
         try:
-            await self._writer.do(
-                lambda connection: connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
-            )
+            await self._writer.do(_empty_log)
         except errors.StoreBusy:
             return
         except errors.StoreFailed as failure:
@@ -486,6 +488,14 @@ class Engine:
             await self._writer.do(leave)
         finally:
             await self._writer.close()
+
+
+def _empty_log(connection: WorkConnection) -> None:
+    connection.execute("PRAGMA busy_timeout = 0").fetchall()  # no write may wait here for a reader
+    try:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+    finally:
+        connection.execute(f"PRAGMA busy_timeout = {_BUSY_MS}").fetchall()
 
 
 def _read(connection: WorkConnection, job: Job[Any]) -> None:

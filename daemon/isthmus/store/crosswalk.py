@@ -62,3 +62,8 @@ def systems_of(tx: Tx, key: str) -> list[Link]:
         Link(kind, name, system, remote_id, from_text(linked_at))
         for kind, name, system, remote_id, linked_at in tx.all("crosswalk_systems_of", key=key)
     ]
+
+
+def keys_of_record(tx: Tx, remote_id: str) -> list[str]:
+    """Our keys for a record id, whichever system and kind it is of."""
+    return [str(row[0]) for row in tx.all("crosswalk_keys_of_record", remote_id=remote_id)]

@@ -75,6 +75,10 @@ class StoreClosed(StoreError):
     """The store was left already; whoever still writes has outlived it."""
 
 
+class ReadOnly(StoreError):
+    """A unit given to `read` tried to write. Our bug: it belongs into `write`."""
+
+
 class ReadTooLong(StoreError):
     """A read was ended by us, since an open read keeps the write-ahead log from shrinking. Read in pages."""
 

@@ -25,3 +25,7 @@ WITH RECURSIVE known (kind) AS (
 SELECT c.kind, c.key, c.system, c.remote_id, c.linked_at
 FROM known CROSS JOIN crosswalk AS c ON c.kind = known.kind AND c.key = :key
 ORDER BY c.kind, c.system;
+
+-- name: crosswalk_keys_of_record
+-- Our keys for a record id of any system: an admin pastes what they see on a screen.
+SELECT DISTINCT key FROM crosswalk WHERE remote_id = :remote_id;

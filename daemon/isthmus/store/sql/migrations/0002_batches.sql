@@ -17,3 +17,6 @@ CREATE TABLE batch_keys (
   seq INTEGER NOT NULL,
   PRIMARY KEY (instance, key)
 ) STRICT, WITHOUT ROWID;
+
+-- An admin asks for a story by whatever id is on the screen, not knowing whose it is.
+CREATE INDEX crosswalk_by_record ON crosswalk (remote_id);
