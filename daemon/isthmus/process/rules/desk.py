@@ -409,7 +409,7 @@ def fact_key(fact: Fact) -> str:
 
 def _down(value: Decimal, step: Decimal) -> Decimal:
     """``value`` without what is less than a ``step``; never below zero."""
-    return max((value / step).to_integral_value(ROUND_FLOOR) * step, ZERO)
+    return max(value.quantize(step, ROUND_FLOOR), ZERO)
 
 
 def _fact_words(work: Work, revision: int) -> str:
