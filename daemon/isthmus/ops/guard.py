@@ -1,0 +1,95 @@
+"""What every request passes before a handler sees it: its Host, the size and the time of its body.
+
+A page in somebody's browser can make it send requests to 127.0.0.1 under a name of its own (DNS
+rebinding); such a request carries the wrong Host, on every path, /metrics included.
+"""
+
+from collections.abc import Collection
+
+import trio
+from starlette.responses import PlainTextResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+__all__ = ["LOOPBACK_HOSTS", "BodyLimit", "HostGuard"]
+
+LOOPBACK_HOSTS = frozenset({"127.0.0.1", "localhost", "[::1]"})
+
+
+class HostGuard:
+    """Answers 421 unless the request has exactly one Host header, with a name of the list (any port)."""
+
+    def __init__(self, app: ASGIApp, hosts: Collection[str] = LOOPBACK_HOSTS) -> None:
+        self._app = app
+        self._hosts = frozenset(host.lower() for host in hosts)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return  # no lifespan and no websocket is served
+        named = [value for name, value in scope["headers"] if name == b"host"]
+        if len(named) != 1 or _name(named[0]) not in self._hosts:
+            answer = PlainTextResponse("this Host is not served here; see daemon.ops_hosts\n", 421)
+            await answer(scope, receive, send)
+            return
+        await self._app(scope, receive, send)
+
+
+class BodyLimit:
+    """Gives a handler at most ``max_bytes`` of body, all of it within ``deadline_s`` seconds.
+
+    A longer body is answered with 413, a slower one with 408, and the connection is closed.
+    """
+
+    def __init__(self, app: ASGIApp, max_bytes: int = 1024 * 1024, deadline_s: float = 15.0) -> None:
+        self._app = app
+        self._max_bytes = max_bytes
+        self._deadline_s = deadline_s
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        try:
+            with trio.fail_after(self._deadline_s):
+                body = await self._read(receive)
+        except trio.TooSlowError:
+            await self._refuse(408, "the body took too long\n", scope, receive, send)
+            return
+        if body is None:
+            await self._refuse(
+                413, f"a body may have {self._max_bytes} bytes at most\n", scope, receive, send
+            )
+            return
+        given = False
+
+        async def receive_read() -> Message:
+            nonlocal given
+            if given:
+                return await receive()
+            given = True
+            return {"type": "http.request", "body": body, "more_body": False}
+
+        await self._app(scope, receive_read, send)
+
+    async def _read(self, receive: Receive) -> bytes | None:
+        """The whole body; None when it is too long."""
+        body = bytearray()
+        while True:
+            message = await receive()
+            if message["type"] != "http.request":
+                return bytes(body)  # the client left; the handler's answer goes nowhere
+            body += message.get("body", b"")
+            if len(body) > self._max_bytes:
+                return None
+            if not message.get("more_body"):
+                return bytes(body)
+
+    async def _refuse(self, status: int, text: str, scope: Scope, receive: Receive, send: Send) -> None:
+        await PlainTextResponse(text, status, headers={"connection": "close"})(scope, receive, send)
+
+
+def _name(host: bytes) -> str:
+    """The Host header without its port, in lower case."""
+    text = host.decode("latin-1").lower()
+    if text.startswith("["):
+        return text.partition("]")[0] + "]"
+    return text.partition(":")[0]
