@@ -10,6 +10,7 @@ StoreError
 ├── StoreFull             no space; nothing was written, try again when there is
 ├── StoreBusy             a foreign program holds the database
 ├── StoreClosed           the store was left already
+├── ReadOnly              a read tried to write
 ├── ReadTooLong           a read was ended, so that it does not hold up the log's tidying
 ├── ConstraintBroken      a row was refused by the schema; the message names the rule
 └── CrosswalkConflict     two keys claim the same record

@@ -4,7 +4,7 @@ INSERT INTO audit (seq, at, actor, act, detail, prev, hash) VALUES (:seq, :at, :
 
 -- name: audit_last
 -- The end of the chain.
-SELECT seq, hash FROM audit ORDER BY seq DESC LIMIT 1;
+SELECT seq, hash FROM audit WHERE seq = (SELECT max(seq) FROM audit);
 
 -- name: audit_at
 -- The hash of one link.
