@@ -1,0 +1,1 @@
+"""Runn, the resource and revenue planner, as a connector of isthmus."""
