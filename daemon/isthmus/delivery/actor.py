@@ -78,6 +78,19 @@ class LaneActor:
         self._written = 0
         self._calls = 0
         self._in_hand: set[trio.CancelScope] = set()
+        self._emptied = trio.Event()
+
+    async def wait_empty(self) -> None:
+        """Return when no call is in flight."""
+        while self._in_hand:
+            await self._emptied.wait()
+
+    def backlog(self, log_head: int) -> int:
+        """Facts owed and not settled, as far as this actor knows, rows not counted.
+
+        What it has not read yet counts whole, of whatever kind.
+        """
+        return len(self._window) + max(0, log_head - self._window.head)
 
     def abandon(self) -> None:
         """Stop waiting for calls in flight; their intents tell the next start to look them up."""
@@ -223,6 +236,9 @@ class LaneActor:
         finally:
             self._in_hand.discard(scope)
             self._calls -= 1
+            if not self._in_hand:
+                self._emptied.set()
+                self._emptied = trio.Event()
             self._bell.ring()
 
     async def _carry_out(self, group: Group) -> None:

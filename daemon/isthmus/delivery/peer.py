@@ -11,7 +11,7 @@ import trio
 from isthmus.delivery.policy import Breaker
 from isthmus.sdk.connector import Opened
 
-State = Literal["starting", "running", "throttled", "broken", "paused", "parked"]
+State = Literal["starting", "running", "throttled", "broken", "paused"]
 
 
 class Peer:
@@ -19,8 +19,6 @@ class Peer:
 
     def __init__(self, instance: str, breaker: Breaker | None = None) -> None:
         self.instance = instance
-        self.parked: str | None = None
-        """Why the actor stands still; None while it runs."""
         self.paused: str | None = None
         """Who paused it, and why."""
         self.breaker = breaker or Breaker()
@@ -85,8 +83,6 @@ class Peer:
         return max(0, wanted - in_flight), None
 
     def state(self, now: datetime) -> State:
-        if self.parked is not None:
-            return "parked"
         if self.paused is not None:
             return "paused"
         if self._opened is None:

@@ -11,6 +11,7 @@ from isthmus.delivery.policy import CRASHES_MAX, DeadLetter, InDoubt, RetryAt
 from isthmus.sdk.connector import Receipt
 from isthmus.store import crosswalk, dead_letters, deliveries, intents, lanes, receipts, recovery
 from isthmus.store import log as event_log
+from isthmus.store.errors import CrosswalkConflict
 from isthmus.store.face import Tx
 
 __all__ = ["Failure", "Settlement", "Success", "settle"]
@@ -63,8 +64,19 @@ def settle(tx: Tx, ended: Settlement, now: datetime) -> int:
     facts = 0
     for done in ended.successes:
         for link in done.receipt.links:
-            crosswalk.link(tx, link.kind, link.key, ended.instance, link.remote_id, now)
-            linked = True
+            try:
+                crosswalk.link(tx, link.kind, link.key, ended.instance, link.remote_id, now)
+                linked = True
+            except CrosswalkConflict as conflict:
+                open_work_item(
+                    tx,
+                    lane,
+                    done.item,
+                    reason_class="duplicate",
+                    reason=f"delivered, but {conflict}",
+                    peer_words="",
+                    now=now,
+                )
         if done.receipt.facts:
             facts += len(event_log.append(tx, done.receipt.facts, now).new)
         if done.item.row:

@@ -10,6 +10,7 @@ from isthmus.events.base import BusinessEvent
 from isthmus.sdk.connector import Page
 from isthmus.store import audit, crosswalk, cursors, dead_letters
 from isthmus.store import log as event_log
+from isthmus.store.errors import CrosswalkConflict
 from isthmus.store.face import Store, Tx
 
 
@@ -32,33 +33,16 @@ async def record(store: Store, instance: str, stream: str, page: Page, now: date
     def unit(tx: Tx) -> Recorded:
         kept = event_log.append(tx, page.events, now)
         for link in page.links:
-            crosswalk.link(tx, link.kind, link.key, instance, link.remote_id, now)
+            try:
+                crosswalk.link(tx, link.kind, link.key, instance, link.remote_id, now)
+            except CrosswalkConflict as conflict:
+                _open(tx, instance, "duplicate", str(conflict), link.key, link.remote_id.encode(), now)
         refused = 0
         for item in page.refused:
-            letter = dead_letters.open_one(
-                tx,
-                "intake",
-                instance,
-                "value",
-                item.reason,
-                now,
-                subject=item.place,
-                payload_hash=sha256(item.raw).hexdigest(),
-                payload_place=item.place,
-            )
-            refused += letter is not None
+            refused += _open(tx, instance, "value", item.reason, item.place, item.raw, now)
         for event_id in kept.conflicts:
-            dead_letters.open_one(
-                tx,
-                "intake",
-                instance,
-                "duplicate",
-                "told twice with different content under one revision; the first is kept",
-                now,
-                subject=event_id,
-                payload_hash=sha256(event_id.encode()).hexdigest(),
-                payload_place=event_id,
-            )
+            reason = "told twice with different content under one revision; the first is kept"
+            _open(tx, instance, "duplicate", reason, event_id, event_id.encode(), now)
         cursors.move(tx, instance, stream, page.next, now)
         if kept.new:
             audit.append(
@@ -71,6 +55,24 @@ async def record(store: Store, instance: str, stream: str, page: Page, now: date
         return Recorded(new=len(kept.new), duplicates=kept.duplicates, stale=kept.stale, refused=refused)
 
     return await store.write(unit)
+
+
+def _open(
+    tx: Tx, instance: str, error_class: str, reason: str, place: str, raw: bytes, now: datetime
+) -> bool:
+    """A work item for what could not be taken in; False when the same one is known already."""
+    letter = dead_letters.open_one(
+        tx,
+        "intake",
+        instance,
+        error_class,
+        reason,
+        now,
+        subject=place,
+        payload_hash=sha256(raw).hexdigest(),
+        payload_place=place,
+    )
+    return letter is not None
 
 
 async def record_facts(store: Store, actor: str, events: Sequence[BusinessEvent], now: datetime) -> int:

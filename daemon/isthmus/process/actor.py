@@ -24,7 +24,7 @@ from isthmus.store.face import Store, Tx
 log = logging.getLogger(__name__)
 T = TypeVar("T", bound=msgspec.Struct)
 
-__all__ = ["run_analytical", "run_process"]
+__all__ = ["ProcessSurroundings", "run_analytical", "run_process"]
 
 BATCH = 200
 PENDING = "pending:"
@@ -58,16 +58,24 @@ class _Rows:
         states.put_many(self._tx, self._process, changed)
 
 
+class ProcessSurroundings(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a process runs: its lane, the store, and whom it tells of what it did."""
+
+    lane: str
+    store: Store
+    bell: Doorbell
+    now: Callable[[], datetime]
+    entities: frozenset[str] | None = None
+    """Only facts of these legal entities; None takes all."""
+    announce: Callable[[], None] = lambda: None
+    """Called after new facts are in the log."""
+    beat: Callable[[], None] = lambda: None
+    """Called after each turn."""
+
+
 async def run_process(
     process: Process,
-    *,
-    lane: str,
-    entities: frozenset[str] | None,
-    store: Store,
-    bell: Doorbell,
-    now: Callable[[], datetime],
-    announce: Callable[[], None],
-    beat: Callable[[], None] = lambda: None,
+    around: ProcessSurroundings,
 ) -> NoReturn:
     """Feed a transactional process from the log, in order, until cancelled.
 
@@ -76,18 +84,18 @@ async def run_process(
     """
     one_by_one_until = 0
     while True:
-        position = await store.read(lambda tx: lanes.position(tx, lane))
+        position = await around.store.read(lambda tx: lanes.position(tx, around.lane))
         size = 1 if position < one_by_one_until else BATCH
-        outcome = await _turn(process, lane, entities, store, now, position, size)
+        outcome = await _turn(process, around, position, size)
         if outcome is None:
             one_by_one_until = position + BATCH
             continue
-        beat()
+        around.beat()
         scanned, outputs = outcome
         if outputs:
-            announce()
+            around.announce()
         if scanned == position:
-            await bell.wait()
+            await around.bell.wait()
 
 
 class _Broken(Exception):
@@ -99,22 +107,18 @@ class _Broken(Exception):
 
 
 async def _turn(
-    process: Process,
-    lane: str,
-    entities: frozenset[str] | None,
-    store: Store,
-    now: Callable[[], datetime],
-    position: int,
-    size: int,
+    process: Process, around: ProcessSurroundings, position: int, size: int
 ) -> tuple[int, int] | None:
     """One batch. Returns how far it got and how much it derived; None when it must be cut smaller."""
+
+    lane, now = around.lane, around.now
 
     def unit(tx: Tx) -> tuple[int, int]:
         rows, scanned = event_log.read_after(tx, position, process.consumes, size)
         state = _Rows(tx, process.name)
         outputs = 0
         for row in rows:
-            if entities is not None and row.entity not in entities:
+            if around.entities is not None and row.entity not in around.entities:
                 continue
             try:
                 derived = process.apply(decode(row.payload), state)
@@ -128,13 +132,13 @@ async def _turn(
         return scanned, outputs
 
     try:
-        return await store.write(unit)
+        return await around.store.write(unit)
     except _Broken as broken:
         if size > 1:
             return None
         log.exception("process.broken", extra={"lane": lane, "reason": str(broken)})
         culprit = broken
-    await store.write(lambda tx: _set_aside(tx, lane, culprit, now()))
+    await around.store.write(lambda tx: _set_aside(tx, lane, culprit, now()))
     return culprit.seq, 0
 
 
@@ -174,18 +178,13 @@ BASIS_MAX = 500
 
 async def run_analytical(
     process: AnalyticalProcess,
+    around: ProcessSurroundings,
     *,
-    lane: str,
-    entities: frozenset[str] | None,
     lag_window_s: float,
-    store: Store,
-    bell: Doorbell,
-    now: Callable[[], datetime],
-    announce: Callable[[], None],
-    beat: Callable[[], None] = lambda: None,
 ) -> NoReturn:
     """Feed an analytical process; state each dirty key once its oldest fact is ``lag_window_s`` old."""
     window = timedelta(seconds=lag_window_s)
+    lane, now = around.lane, around.now
 
     def unit(tx: Tx) -> tuple[bool, int, datetime | None]:
         at = now()
@@ -195,7 +194,7 @@ async def run_analytical(
         waiting = state.get(PENDING, _PendingKeys) or _PendingKeys(keys={})
         keys = dict(waiting.keys)
         for row in rows:
-            if entities is not None and row.entity not in entities:
+            if around.entities is not None and row.entity not in around.entities:
                 continue
             try:
                 event = decode(row.payload)
@@ -224,10 +223,10 @@ async def run_analytical(
         return scanned > position, outputs, next_at
 
     while True:
-        moved, outputs, next_at = await store.write(unit)
-        beat()
+        moved, outputs, next_at = await around.store.write(unit)
+        around.beat()
         if outputs:
-            announce()
+            around.announce()
         if not moved:
             pause = inf if next_at is None else max(0.05, (next_at - now()).total_seconds())
-            await bell.wait(pause)
+            await around.bell.wait(pause)

@@ -188,6 +188,11 @@ def counts(tx: Tx) -> dict[tuple[str, DeliveryState], int]:
     return {(lane, state): number for lane, state, number in tx.all("deliveries_counts")}
 
 
+def blocked_subjects(tx: Tx) -> dict[str, int]:
+    """How many business keys are held back, by lane."""
+    return dict(tx.all("deliveries_blocked_subjects"))
+
+
 def _delivery(row: Row) -> Delivery:
     lane, seq, subject, state, attempts, crashes, due_at, failed_at, error_class, error_text = row
     return Delivery(

@@ -137,12 +137,9 @@ async def _answer(send: Send, status: int, headers: dict[str, str], body: bytes)
 
 
 def _bytes(body: object) -> bytes:
-    if body is None:
-        return b""
     if isinstance(body, str):
         return body.encode()
-    encoded: bytes = msgspec.json.encode(body)
-    return encoded
+    return b"" if body is None else bytes(msgspec.json.encode(body))
 
 
 async def _break() -> None:

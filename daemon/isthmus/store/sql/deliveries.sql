@@ -110,3 +110,7 @@ ON CONFLICT (lane, seq) DO NOTHING;
 -- name: deliveries_counts
 -- Troubles by lane and state. The table holds only troubles.
 SELECT lane, state, count(*) FROM deliveries GROUP BY lane, state;
+
+-- name: deliveries_blocked_subjects
+-- Business keys held back behind something open, by lane. The table holds only troubles.
+SELECT lane, count(DISTINCT subject) FROM deliveries WHERE state = 'blocked' GROUP BY lane;

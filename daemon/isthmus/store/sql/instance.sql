@@ -26,3 +26,7 @@ PRAGMA integrity_check(20);
 -- name: check_references
 -- Rows that refer to nothing.
 PRAGMA foreign_key_check;
+
+-- name: engine_version
+-- Which SQLite works underneath, for the build info.
+SELECT sqlite_version();

@@ -1,0 +1,1 @@
+"""The one place that wires: configuration, store, plugins, actors and listeners become a daemon."""

@@ -1,0 +1,206 @@
+"""The daemon: opens the store, starts every actor under its supervisor, and stops them in order.
+
+Order of stopping: sources first (nothing new is read), then lanes (calls in hand are finished, within
+``drain_s``), then connectors, then the listeners and the store.
+"""
+
+import logging
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from functools import partial
+
+import msgspec
+import trio
+
+from isthmus.app.connectors import ConnectorActor
+from isthmus.app.context import DaemonContext
+from isthmus.app.parking import StoreParking
+from isthmus.app.snapshots import take_snapshots
+from isthmus.app.wiring import delivery_lanes, process_lanes, routes, siblings
+from isthmus.config import Config
+from isthmus.delivery.actor import LaneActor
+from isthmus.delivery.peer import Peer
+from isthmus.ops.desk import Books, Desk
+from isthmus.ops.metrics import Metrics
+from isthmus.ops.watches import IntakeMetrics, LaneMetrics
+from isthmus.process.actor import ProcessSurroundings, run_analytical, run_process
+from isthmus.process.registry import ANALYTICAL, TRANSACTIONAL
+from isthmus.runtime.doorbell import Doorbells
+from isthmus.runtime.pulse import watch_loop
+from isthmus.runtime.supervisor import supervise
+from isthmus.sdk.connector import Connector
+from isthmus.store.errors import StoreFailed
+from isthmus.store.face import Store
+
+log = logging.getLogger(__name__)
+
+__all__ = ["Daemon"]
+
+
+def _utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+class Daemon:
+    """The running whole: what the listeners ask and what people act on."""
+
+    def __init__(
+        self,
+        config: Config,
+        store: Store,
+        connectors: Mapping[str, type[Connector]],
+        settings: Mapping[str, msgspec.Struct],
+        metrics: Metrics,
+        *,
+        now: Callable[[], datetime] = _utc_now,
+    ) -> None:
+        self.config = config
+        self.store = store
+        self.metrics = metrics
+        self.now = now
+        self.started_at = now()
+        self.bells = Doorbells()
+        self.parking = StoreParking(store, now)
+        self.lanes = delivery_lanes(config)
+        self.processes = process_lanes(config)
+        self.routes = routes(config)
+        self.peers = {instance: Peer(instance) for instance in config.connectors}
+        self.desk = Desk(store, now=now, ring=lambda lane: self.bells.of(lane).ring())
+        self.draining = False
+        self.ready = False
+        self.full_lanes: set[str] = set()
+        """Lanes past their quota: while there is one, sources are not read further."""
+        self.books: Books | None = None
+        """How the store stood when it was looked at last."""
+        self._connectors = connectors
+        self._settings = settings
+        self.connector_actors = {instance: self._connector(instance) for instance in config.connectors}
+        self.lane_actors = {name: self._lane(name) for name in self.lanes}
+
+    def _connector(self, instance: str) -> ConnectorActor:
+        given = self.config.connectors[instance]
+        context = DaemonContext(
+            instance, given.entity, self.store, self.now, partial(self.metrics.called, instance)
+        )
+        return ConnectorActor(
+            instance,
+            self._connectors[given.plugin](),
+            self._settings[instance],
+            context=context,
+            peer=self.peers[instance],
+            store=self.store,
+            parking=self.parking,
+            poll_s=given.poll_s,
+            read=given.read,
+            now=self.now,
+            announce=self.bells.ring_all,
+            may_read=lambda: not self.full_lanes and not self.draining,
+            watch=IntakeMetrics(self.metrics, instance, self.now),
+            on_restart=self.metrics.restarted,
+        )
+
+    def _lane(self, name: str) -> LaneActor:
+        lane = self.lanes[name]
+        family = siblings(self.lanes)[lane.instance]
+        return LaneActor(
+            lane,
+            peer=self.peers[lane.instance],
+            store=self.store,
+            bell=self.bells.of(name),
+            now=self.now,
+            announce=self.bells.ring_all,
+            sibling_lanes=family,
+            wake=self._wake,
+            watch=LaneMetrics(self.metrics, self.now),
+        )
+
+    def peer_state(self, instance: str) -> str:
+        """What a connector does now, in the words of the metrics."""
+        return "parked" if instance in self.parking.reasons else self.peers[instance].state(self.now())
+
+    def poll_now(self, connector: str | None = None) -> int:
+        """Look at the streams of one connector, or of all, without waiting; how many streams."""
+        actors = [actor for name, actor in self.connector_actors.items() if connector in (None, name)]
+        for actor in actors:
+            actor.poll_now()
+        return sum(len(actor.bells) for actor in actors)
+
+    def _wake(self, lanes: Sequence[str]) -> None:
+        for lane in lanes:
+            self.bells.of(lane).ring()
+
+    async def work(
+        self, stop: trio.Event, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
+    ) -> None:
+        """Run every actor until ``stop`` is set, then drain.
+
+        Raises:
+            StoreFailed: the disk or the file cannot be trusted; the process must end at once.
+        """
+        await self.parking.forget_all()
+        async with trio.open_nursery() as guards:
+            guards.start_soon(self._watch_store)
+            guards.start_soon(watch_loop, self.metrics.loop_late)
+            guards.start_soon(take_snapshots, self)
+            async with trio.open_nursery() as connectors:
+                for instance, actor in self.connector_actors.items():
+                    connectors.start_soon(self._supervise, instance, actor.run)
+                async with trio.open_nursery() as lanes:
+                    for name, lane in self.lane_actors.items():
+                        lanes.start_soon(self._supervise, name, lane.run)
+                    for name in self.processes:
+                        lanes.start_soon(self._supervise, name, partial(self._run_process, name))
+                    self.ready = True
+                    task_status.started()
+                    await stop.wait()
+                    await self._drain(lanes)
+                connectors.cancel_scope.cancel()
+            guards.cancel_scope.cancel()
+
+    async def _drain(self, lanes: trio.Nursery) -> None:
+        """Stop reading; let calls in hand end; after ``drain_s`` leave them to the next start."""
+        self.draining = True
+        self.ready = False
+        log.info("daemon.draining")
+        for actor in self.connector_actors.values():
+            actor.stop_reading()
+        lanes.cancel_scope.cancel()
+        lanes.start_soon(self._abandon_later)
+
+    async def _abandon_later(self) -> None:
+        with trio.CancelScope(shield=True):
+            with trio.move_on_after(self.config.daemon.drain_s):
+                for actor in self.lane_actors.values():
+                    await actor.wait_empty()
+        for actor in self.lane_actors.values():
+            actor.abandon()
+
+    async def _supervise(self, name: str, run: Callable[[], Awaitable[object]]) -> None:
+        await supervise(
+            name,
+            run,
+            parking=self.parking,
+            fatal=(StoreFailed,),
+            on_restart=self.metrics.restarted,
+        )
+
+    async def _run_process(self, lane: str) -> None:
+        given = self.processes[lane]
+        name = str(given.process)
+        entities = None if given.entities is None else frozenset(given.entities)
+        common = ProcessSurroundings(
+            lane=lane,
+            entities=entities,
+            store=self.store,
+            bell=self.bells.of(lane),
+            now=self.now,
+            announce=self.bells.ring_all,
+            beat=lambda: self.metrics.heartbeat("process", self.now()),
+        )
+        if name in ANALYTICAL:
+            await run_analytical(ANALYTICAL[name](), common, lag_window_s=given.lag_window_s)
+        await run_process(TRANSACTIONAL[name](), common)
+
+    async def _watch_store(self) -> None:
+        await self.store.failed.wait()
+        raise self.store.failure or StoreFailed("the store failed")

@@ -1,0 +1,64 @@
+"""Where parked actors stand: written down for people, resumed by them."""
+
+from collections.abc import Callable
+from datetime import datetime
+
+import trio
+
+from isthmus.runtime.supervisor import Parking
+from isthmus.store import audit, lanes
+from isthmus.store.face import Store, Tx
+
+
+class StoreParking(Parking):
+    """Parked actors by name, in the store and in memory.
+
+    A start of the daemon tries every actor again: restarting it is what a person does after mending a
+    credential. An actor that still cannot run parks again at once.
+    """
+
+    def __init__(self, store: Store, now: Callable[[], datetime]) -> None:
+        self._store = store
+        self._now = now
+        self.reasons: dict[str, str] = {}
+        self._resumed: dict[str, trio.Event] = {}
+
+    async def park(self, actor: str, reason: str) -> None:
+        self.reasons[actor] = reason
+        self._resumed[actor] = trio.Event()
+        at = self._now()
+
+        def unit(tx: Tx) -> None:
+            lanes.park(tx, actor, reason, "supervisor", at)
+            audit.append(tx, "supervisor", "park", {"actor": actor, "reason": reason}, at)
+
+        await self._store.write(unit)
+
+    async def wait_resumed(self, actor: str) -> None:
+        await self._resumed[actor].wait()
+        self.reasons.pop(actor, None)
+
+    async def resume(self, actor: str, by: str, why: str) -> bool:
+        """Let a parked actor go on; False when it is not parked."""
+        if actor not in self.reasons:
+            return False
+        at = self._now()
+
+        def unit(tx: Tx) -> None:
+            lanes.resume(tx, actor, by, at)
+            audit.append(tx, by, "resume", {"actor": actor, "reason": why}, at)
+
+        await self._store.write(unit)
+        self._resumed[actor].set()
+        return True
+
+    async def forget_all(self) -> None:
+        """At start: nothing is parked yet in this run."""
+        at = self._now()
+
+        def unit(tx: Tx) -> None:
+            for state in lanes.listing(tx):
+                if state.state == "parked":
+                    lanes.resume(tx, state.lane, "start", at)
+
+        await self._store.write(unit)

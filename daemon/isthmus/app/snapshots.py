@@ -1,0 +1,61 @@
+"""Every few seconds: how the store stands, for gauges, quotas and `status`, so that a scrape needs no SQL."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NoReturn
+
+import trio
+
+from isthmus.ops.metrics import LaneSnapshot, Snapshot
+
+if TYPE_CHECKING:
+    from isthmus.app.daemon import Daemon
+    from isthmus.ops.desk import Books
+
+EVERY_S = 5.0
+
+
+async def take_snapshots(daemon: Daemon) -> NoReturn:
+    """Look at the store every `EVERY_S` seconds and tell the metrics and the quotas."""
+    throttled = dict.fromkeys(daemon.peers, 0.0)
+    while True:
+        books = await daemon.desk.books()
+        now = daemon.now()
+        daemon.books = books
+        daemon.full_lanes = {
+            name
+            for name, config in daemon.config.lanes.items()
+            if name in daemon.lane_actors and owed(daemon, name, books) > config.max_open
+        }
+        daemon.metrics.snapshot(
+            Snapshot(
+                taken_at=now,
+                lanes={name: lane_snapshot(daemon, name, books) for name in daemon.lane_actors},
+                db_main_bytes=daemon.store.path.stat().st_size,
+                db_wal_bytes=daemon.store.wal_bytes(),
+            )
+        )
+        for instance, peer in daemon.peers.items():
+            daemon.metrics.state(instance, daemon.peer_state(instance))
+            daemon.metrics.throttled(instance, peer.throttled_s - throttled[instance])
+            throttled[instance] = peer.throttled_s
+        await trio.sleep(EVERY_S)
+
+
+def owed(daemon: Daemon, lane: str, books: Books) -> int:
+    """Facts a lane still has to deliver."""
+    rows = books.deliveries.get(lane, {})
+    waiting = sum(number for state, number in rows.items() if state != "dead")
+    return waiting + daemon.lane_actors[lane].backlog(books.head)
+
+
+def lane_snapshot(daemon: Daemon, lane: str, books: Books) -> LaneSnapshot:
+    rows = books.deliveries.get(lane, {})
+    return LaneSnapshot(
+        open=daemon.lane_actors[lane].backlog(books.head),
+        scheduled=rows.get("waiting", 0) + rows.get("in_doubt", 0),
+        blocked=rows.get("blocked", 0),
+        blocked_subjects=books.blocked_subjects.get(lane, 0),
+        dead_letters=books.dead_letters.get(lane, 0),
+        oldest_due_at=books.oldest_due.get(lane),
+    )

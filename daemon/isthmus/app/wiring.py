@@ -1,0 +1,72 @@
+"""From configuration to actors: which lanes there are, what each takes, which process runs where."""
+
+from collections.abc import Mapping
+
+from isthmus.config import Config, LaneConfig
+from isthmus.delivery.lane import Lane
+from isthmus.delivery.policy import RetryPolicy
+from isthmus.process.registry import PROCESSES
+from isthmus.routing.table import Routes, Subscription
+
+__all__ = ["delivery_lanes", "process_lanes", "routes", "siblings"]
+
+
+def delivery_lanes(config: Config) -> dict[str, Lane]:
+    """The lanes that end in a connector and are not off, by name."""
+    kinds: dict[str, set[str]] = {}
+    for kind, lanes in config.routes.items():
+        for lane in lanes:
+            kinds.setdefault(lane, set()).add(kind)
+    return {
+        name: _lane(name, each, each.connector, kinds.get(name, set()))
+        for name, each in config.lanes.items()
+        if each.connector is not None and each.stage != "off"
+    }
+
+
+def process_lanes(config: Config) -> dict[str, LaneConfig]:
+    """The lanes that end in a process and are not off, by name."""
+    return {
+        name: each for name, each in config.lanes.items() if each.process is not None and each.stage != "off"
+    }
+
+
+def routes(config: Config) -> Routes:
+    """Who takes what, processes included."""
+    lanes = delivery_lanes(config)
+    wanted = [
+        Subscription(lane=name, kinds=lane.kinds, entities=lane.entities) for name, lane in lanes.items()
+    ]
+    wanted += [
+        Subscription(
+            lane=name,
+            kinds=PROCESSES[str(each.process)]().consumes,
+            entities=None if each.entities is None else frozenset(each.entities),
+        )
+        for name, each in process_lanes(config).items()
+    ]
+    return Routes(wanted)
+
+
+def siblings(lanes: Mapping[str, Lane]) -> dict[str, list[str]]:
+    """The lanes of each connector instance."""
+    found: dict[str, list[str]] = {}
+    for name, lane in lanes.items():
+        found.setdefault(lane.instance, []).append(name)
+    return found
+
+
+def _lane(name: str, config: LaneConfig, instance: str, kinds: set[str]) -> Lane:
+    return Lane(
+        name=name,
+        instance=instance,
+        kinds=frozenset(kinds),
+        entities=None if config.entities is None else frozenset(config.entities),
+        mode=config.mode,
+        lag_window_s=config.lag_window_s if config.mode == "analytical" else 0.0,
+        stage=config.stage,
+        timeout_s=config.timeout_s,
+        concurrency=config.concurrency,
+        retry=RetryPolicy(first_s=config.retry_first_s, max_s=config.retry_max_s, max_age_s=config.max_age_s),
+        hold_on_dead=config.hold_on_dead,
+    )

@@ -1,0 +1,81 @@
+"""Tables for people, JSON for programs. Data goes to stdout, talk to stderr."""
+
+import sys
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, Literal
+
+import msgspec
+
+Format = Literal["table", "json", "jsonl"]
+
+
+def show(rows: Sequence[Any], columns: Sequence[str], output: Format, *, title: str | None = None) -> None:
+    """Print rows (Structs or dicts): ``columns`` of them as a table, all of them as JSON."""
+    values = [msgspec.to_builtins(row) for row in rows]
+    match output:
+        case "json":
+            _write(msgspec.json.format(msgspec.json.encode(values), indent=2))
+        case "jsonl":
+            for value in values:
+                _write(msgspec.json.encode(value))
+        case "table":
+            _table(values, columns, title)
+
+
+def show_one(value: Any, output: Format) -> None:
+    """Print one thing as JSON; indented for people."""
+    encoded = msgspec.json.encode(value)
+    _write(encoded if output == "jsonl" else msgspec.json.format(encoded, indent=2))
+
+
+def say(text: str) -> None:
+    """Talk, on stderr."""
+    print(text, file=sys.stderr)
+
+
+def _write(line: bytes) -> None:
+    sys.stdout.write(line.decode() + "\n")
+
+
+def _table(values: Sequence[dict[str, Any]], columns: Sequence[str], title: str | None) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title=title, box=None, pad_edge=False, header_style="bold", title_justify="left")
+    numeric = {name for name in columns if values and all(isinstance(each.get(name), int) for each in values)}
+    for name in columns:
+        table.add_column(
+            name.replace("_", " "), justify="right" if name in numeric else "left", overflow="fold"
+        )
+    for value in values:
+        table.add_row(*[_cell(value.get(name)) for name in columns])
+    console = Console(width=None if sys.stdout.isatty() else 200, soft_wrap=False)
+    console.print(table)
+
+
+def _cell(value: Any) -> str:
+    from rich.markup import escape
+
+    match value:
+        case None:
+            return ""
+        case bool():
+            return "yes" if value else "no"
+        case str() if _is_time(value):
+            return value[:19].replace("T", " ")
+        case dict():
+            return escape(", ".join(f"{key} {_cell(item)}" for key, item in value.items()))
+        case list():
+            return escape(", ".join(map(_cell, value)))
+    return escape(str(value))
+
+
+def _is_time(text: str) -> bool:
+    if len(text) < 20 or text[10:11] != "T":
+        return False
+    try:
+        datetime.fromisoformat(text)
+    except ValueError:
+        return False
+    return True

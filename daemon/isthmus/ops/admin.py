@@ -1,0 +1,191 @@
+"""The admin socket's HTTP interface: what `isthmus status` and its sisters ask the running daemon.
+
+Only whoever may open the unix socket gets here (mode 0660), so there is no other login. The caller's OS
+user comes in the header ``x-isthmus-user`` and lands in the audit trail.
+"""
+
+from collections.abc import Awaitable, Callable
+from typing import Any, Literal, TypeVar
+
+import msgspec
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+from starlette.types import ASGIApp
+
+from isthmus.ops.desk import Desk, NotFound
+
+T = TypeVar("T", bound=msgspec.Struct)
+
+__all__ = ["Acts", "EventQuery", "ExceptionQuery", "ReplayOrder", "ResumeOrder", "RetryOrder", "admin_app"]
+
+
+class EventQuery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Which events: all that is given must fit."""
+
+    kind: str | None = None
+    key: str | None = None
+    after: int = 0
+    limit: int = 50
+
+
+class ExceptionQuery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Which work items; ``state`` "any" takes all."""
+
+    state: Literal["open", "retrying", "resolved", "skipped", "any"] = "open"
+    where: str | None = None
+    error_class: str | None = None
+    limit: int = 100
+
+
+class RetryOrder(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Send again: these work items, or every open one of a delivery."""
+
+    ids: list[int] = []
+    every: bool = False
+    why: str = ""
+    dry_run: bool = False
+
+
+class ReplayOrder(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Owe events to a lane again; ``after`` and ``until`` are sequence numbers."""
+
+    lane: str
+    kind: str | None = None
+    key: str | None = None
+    after: int = 0
+    until: int | None = None
+    why: str = ""
+    dry_run: bool = False
+
+
+class ResumeOrder(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Let a parked actor go on."""
+
+    actor: str
+    why: str = ""
+
+
+class Acts(msgspec.Struct, frozen=True, kw_only=True):
+    """What only the running daemon can do or say."""
+
+    status: Callable[[], Awaitable[object]]
+    resume: Callable[[str, str, str], Awaitable[bool]]
+    """Actor, who, why."""
+    poll: Callable[[str | None], int]
+    """Look at one connector's streams now, or at all; how many streams."""
+    kinds_of: Callable[[str], frozenset[str] | None]
+    """What a lane takes; None for no such lane."""
+
+
+def admin_app(desk: Desk, acts: Acts) -> ASGIApp:
+    """The app behind the admin socket. Answers are JSON; errors are ``{"error": text}``."""
+
+    async def status(request: Request) -> object:
+        return await acts.status()
+
+    async def events(request: Request) -> object:
+        query = _query(request, EventQuery)
+        return await desk.events(kind=query.kind, key=query.key, after=query.after, limit=query.limit)
+
+    async def event(request: Request) -> object:
+        return await desk.event(request.path_params["id"])
+
+    async def trace(request: Request) -> object:
+        return await desk.trace(request.path_params["key"])
+
+    async def exceptions(request: Request) -> object:
+        query = _query(request, ExceptionQuery)
+        return await desk.exceptions(
+            state=None if query.state == "any" else query.state,
+            where=query.where,
+            error_class=query.error_class,
+            limit=query.limit,
+        )
+
+    async def retry(request: Request) -> object:
+        order = await _order(request, RetryOrder)
+        return await desk.retry(
+            order.ids, by=_who(request), why=order.why, every=order.every, dry_run=order.dry_run
+        )
+
+    async def replay(request: Request) -> object:
+        order = await _order(request, ReplayOrder)
+        kinds = acts.kinds_of(order.lane)
+        if kinds is None:
+            raise NotFound(f"no delivery lane {order.lane!r}; 'isthmus status' lists the lanes")
+        return await desk.replay(
+            order.lane,
+            by=_who(request),
+            why=order.why,
+            kind=order.kind,
+            key=order.key,
+            after=order.after,
+            until=order.until,
+            kinds=kinds,
+            dry_run=order.dry_run,
+        )
+
+    async def resume(request: Request) -> object:
+        order = await _order(request, ResumeOrder)
+        if not await acts.resume(order.actor, _who(request), order.why):
+            raise NotFound(f"{order.actor!r} is not parked; 'isthmus status' shows what is")
+        return {"resumed": order.actor}
+
+    async def poll(request: Request) -> object:
+        return {"streams": acts.poll(request.query_params.get("connector"))}
+
+    routes = [
+        ("GET", "/v1/status", status),
+        ("GET", "/v1/events", events),
+        ("GET", "/v1/events/{id:path}", event),
+        ("GET", "/v1/trace/{key:path}", trace),
+        ("GET", "/v1/exceptions", exceptions),
+        ("POST", "/v1/exceptions/retry", retry),
+        ("POST", "/v1/events/replay", replay),
+        ("POST", "/v1/resume", resume),
+        ("POST", "/v1/poll", poll),
+    ]
+    return Starlette(
+        routes=[Route(path, _answering(answer), methods=[method]) for method, path, answer in routes]
+    )
+
+
+Answer = Callable[[Request], Awaitable[object]]
+
+
+def _answering(answer: Answer) -> Callable[[Request], Awaitable[Response]]:
+    """Turns a value into an answer, and what is wrong with a question into a sentence."""
+
+    async def endpoint(request: Request) -> Response:
+        try:
+            return _json(await answer(request))
+        except NotFound as error:
+            return _json({"error": str(error)}, 404)
+        except msgspec.ValidationError as error:
+            return _json({"error": str(error)}, 400)
+
+    return endpoint
+
+
+def _json(value: object, status: int = 200) -> Response:
+    return Response(msgspec.json.encode(value), status_code=status, media_type="application/json")
+
+
+def _query(request: Request, type: type[T]) -> T:
+    values: dict[str, Any] = dict(request.query_params)
+    return msgspec.convert(values, type, strict=False)
+
+
+async def _order(request: Request, type: type[T]) -> T:
+    try:
+        return msgspec.json.decode(await request.body(), type=type)
+    except msgspec.ValidationError:
+        raise
+    except msgspec.DecodeError as error:
+        raise msgspec.ValidationError(str(error)) from error
+
+
+def _who(request: Request) -> str:
+    return request.headers.get("x-isthmus-user", "unknown")[:64]

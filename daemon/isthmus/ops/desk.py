@@ -1,0 +1,337 @@
+"""What people ask and do: one set of questions and acts, used by the admin socket and by offline commands.
+
+Every act is written to the audit trail in the transaction that does it, with who and why.
+"""
+
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import Any, Literal
+
+import msgspec
+
+from isthmus.ops.story import Step, tell
+from isthmus.store import audit, cursors, dead_letters, deliveries, lanes, receipts
+from isthmus.store import log as event_log
+from isthmus.store.face import Store, Tx
+
+__all__ = ["Desk", "Done", "EventLine", "EventPage", "ExceptionLine", "NotFound", "Replay"]
+
+
+class NotFound(LookupError):
+    """There is no such thing; the message names what was looked for and what is near."""
+
+
+class EventLine(msgspec.Struct, frozen=True, kw_only=True):
+    """One event in a list."""
+
+    seq: int
+    id: str
+    type: str
+    entity: str
+    subject: str
+    recorded_at: datetime
+    stale: bool
+
+
+class Arrival(msgspec.Struct, frozen=True, kw_only=True):
+    """Where an event stands in one lane."""
+
+    lane: str
+    state: str
+    remote_id: str | None = None
+    detail: str = ""
+    at: datetime | None = None
+
+
+class EventPage(msgspec.Struct, frozen=True, kw_only=True):
+    """One event whole: what it says and where it has arrived."""
+
+    seq: int
+    recorded_at: datetime
+    event: dict[str, Any]
+    lanes: list[Arrival]
+
+
+class ExceptionLine(msgspec.Struct, frozen=True, kw_only=True):
+    """One work item."""
+
+    id: int
+    origin: str
+    where: str
+    error_class: str
+    subject: str
+    reason: str
+    peer_words: str
+    event_id: str | None
+    opened_at: datetime
+    state: str
+
+
+class Done(msgspec.Struct, frozen=True, kw_only=True):
+    """What an act on a filter found and did."""
+
+    matched: int
+    done: int
+    dry_run: bool
+
+
+class Replay(msgspec.Struct, frozen=True, kw_only=True):
+    """What a replay found: how many were scheduled, and what was refused and why."""
+
+    matched: int
+    scheduled: int
+    refused: list[str]
+    dry_run: bool
+
+
+class Desk:
+    """Questions and acts over one store."""
+
+    def __init__(
+        self,
+        store: Store,
+        *,
+        now: Callable[[], datetime],
+        ring: Callable[[str], None] = lambda lane: None,
+    ) -> None:
+        """
+        Args:
+            ring: Wakes a lane that was given work.
+        """
+        self._store = store
+        self._now = now
+        self._ring = ring
+
+    async def events(
+        self, *, kind: str | None = None, key: str | None = None, after: int = 0, limit: int = 50
+    ) -> list[EventLine]:
+        """A page of the log, oldest first; ``key`` is any key of the event or its thread."""
+        rows = await self._store.read(
+            lambda tx: event_log.search(tx, kind=kind, key=key, after=after, limit=limit)
+        )
+        return [
+            EventLine(
+                seq=row.seq,
+                id=row.id,
+                type=row.type,
+                entity=row.entity,
+                subject=row.subject,
+                recorded_at=row.recorded_at,
+                stale=row.stale,
+            )
+            for row in rows
+        ]
+
+    async def event(self, event_id: str) -> EventPage:
+        """One event by its id or its sequence number.
+
+        Raises:
+            NotFound: there is none.
+        """
+
+        def unit(tx: Tx) -> EventPage | None:
+            if event_id.isascii() and event_id.isdigit():
+                found = event_log.by_seqs(tx, [int(event_id)])
+                row = found[0] if found else None
+            else:
+                row = event_log.by_id(tx, event_id)
+            if row is None:
+                return None
+            return EventPage(
+                seq=row.seq,
+                recorded_at=row.recorded_at,
+                event=msgspec.json.decode(row.payload),
+                lanes=_arrivals(tx, row.seq),
+            )
+
+        page = await self._store.read(unit)
+        if page is None:
+            raise NotFound(f"no event {event_id!r}; 'isthmus event list' shows ids")
+        return page
+
+    async def trace(self, key: str) -> list[Step]:
+        """The story of a business key, found by any system's id, in the order it was learnt.
+
+        Raises:
+            NotFound: no system knows the key.
+        """
+        steps = await self._store.read(lambda tx: tell(tx, key))
+        if not steps:
+            raise NotFound(f"no system knows {key!r}; give a key or a record id of any system")
+        return steps
+
+    async def exceptions(
+        self,
+        *,
+        state: Literal["open", "retrying", "resolved", "skipped"] | None = "open",
+        where: str | None = None,
+        error_class: str | None = None,
+        limit: int = 100,
+    ) -> list[ExceptionLine]:
+        """Work items, the longest open first."""
+        wanted = dead_letters.Filter(state=state, lane_or_source=where, error_class=error_class, limit=limit)
+        letters = await self._store.read(lambda tx: dead_letters.listing(tx, wanted))
+        return [
+            ExceptionLine(
+                id=letter.id,
+                origin=letter.origin,
+                where=letter.lane_or_source,
+                error_class=letter.error_class,
+                subject=letter.subject,
+                reason=letter.reason,
+                peer_words=letter.peer_words,
+                event_id=None if letter.origin == "intake" else letter.payload_place,
+                opened_at=letter.opened_at,
+                state=letter.state,
+            )
+            for letter in letters
+        ]
+
+    async def retry(
+        self, ids: Sequence[int], *, by: str, why: str, every: bool = False, dry_run: bool = False
+    ) -> Done:
+        """Send dead or doubtful deliveries again, under the keys they always had.
+
+        Args:
+            ids: Work items; ignored with ``every``, which takes all open ones of deliveries.
+
+        Raises:
+            NotFound: an id is no open work item of a delivery.
+        """
+        at = self._now()
+
+        def unit(tx: Tx) -> tuple[Done, set[str]]:
+            if every:
+                wanted = dead_letters.Filter(state="open", origin="delivery", limit=100_000)
+                letters = dead_letters.listing(tx, wanted)
+            else:
+                letters = [_open_delivery(tx, number) for number in ids]
+            done = 0
+            touched: set[str] = set()
+            for letter in letters:
+                assert letter.seq is not None, "a work item of a delivery names its event"
+                if not dry_run and deliveries.revive(tx, letter.lane_or_source, letter.seq, at):
+                    dead_letters.mark(tx, letter.id, "retrying", by, at, why)
+                    audit.append(tx, by, "exception.retry", {"exception": letter.id, "reason": why}, at)
+                    touched.add(letter.lane_or_source)
+                    done += 1
+            return Done(matched=len(letters), done=done, dry_run=dry_run), touched
+
+        result, touched = await self._store.write(unit)
+        for lane in touched:
+            self._ring(lane)
+        return result
+
+    async def replay(
+        self,
+        lane: str,
+        *,
+        by: str,
+        why: str,
+        kind: str | None = None,
+        key: str | None = None,
+        after: int = 0,
+        until: int | None = None,
+        kinds: frozenset[str] | None = None,
+        dry_run: bool = False,
+        limit: int = 10_000,
+    ) -> Replay:
+        """Owe events to a lane again, under the same idempotency keys.
+
+        An event older than what the lane delivered of its subject is refused: newer state is never
+        overwritten with older.
+
+        Args:
+            kinds: What the lane takes; events of other kinds are not matched.
+        """
+        at = self._now()
+
+        def unit(tx: Tx) -> Replay:
+            matched, scheduled = 0, 0
+            refused: list[str] = []
+            for row in event_log.search(tx, kind=kind, key=key, after=after, limit=limit):
+                if (until is not None and row.seq > until) or (kinds is not None and row.kind not in kinds):
+                    continue
+                matched += 1
+                noun = row.kind.partition(".")[0]
+                newest = receipts.newest_for_subject(tx, lane, row.subject, noun)
+                if row.stale or (newest is not None and newest > row.revision):
+                    refused.append(f"{row.id}: revision {newest or 'newer'} was delivered")
+                elif not dry_run:
+                    scheduled += deliveries.schedule(tx, lane, row.seq, row.subject, at)
+            if scheduled:
+                audit.append(tx, by, "event.replay", {"lane": lane, "events": scheduled, "reason": why}, at)
+            return Replay(matched=matched, scheduled=scheduled, refused=refused, dry_run=dry_run)
+
+        result = await self._store.write(unit)
+        self._ring(lane)
+        return result
+
+    async def books(self) -> "Books":
+        """The figures of `status` and the gauges: one read of small tables."""
+        return await self._store.read(_books)
+
+    async def verify(self) -> int | None:
+        """Walk the audit chain; the first row that does not fit, or None."""
+        return await self._store.read(audit.verify)
+
+
+class Books(msgspec.Struct, frozen=True, kw_only=True):
+    """How the store stands."""
+
+    head: int
+    positions: dict[str, int]
+    deliveries: dict[str, dict[str, int]]
+    """By lane, by state."""
+    blocked_subjects: dict[str, int]
+    """By lane: keys whose newer facts wait behind an older one."""
+    oldest_due: dict[str, datetime]
+    dead_letters: dict[str, int]
+    """Open work items by lane or source."""
+    cursors: dict[str, datetime]
+    """When each ``source.stream`` last moved."""
+
+
+def _books(tx: Tx) -> Books:
+    by_lane: dict[str, dict[str, int]] = {}
+    for (lane, state), number in deliveries.counts(tx).items():
+        by_lane.setdefault(lane, {})[state] = number
+    oldest = {lane: at for lane in by_lane if (at := deliveries.oldest_due(tx, lane)) is not None}
+    letters: dict[str, int] = {}
+    for (_, place, _), number in dead_letters.counts(tx).items():
+        letters[place] = letters.get(place, 0) + number
+    return Books(
+        head=event_log.head(tx),
+        positions=lanes.positions(tx),
+        deliveries=by_lane,
+        blocked_subjects=deliveries.blocked_subjects(tx),
+        oldest_due=oldest,
+        dead_letters=letters,
+        cursors={f"{each.source}.{each.entity}": each.updated_at for each in cursors.listing(tx)},
+    )
+
+
+def _arrivals(tx: Tx, seq: int) -> list[Arrival]:
+    """Receipts and troubles of one event."""
+    got = [
+        Arrival(
+            lane=each.lane,
+            state="delivered",
+            remote_id=each.remote_id,
+            detail=each.detail,
+            at=each.delivered_at,
+        )
+        for each in receipts.of_event(tx, seq)
+    ]
+    stuck = [
+        Arrival(lane=each.lane, state=each.state, detail=each.error_text, at=each.due_at)
+        for each in deliveries.of_event(tx, seq)
+    ]
+    return got + stuck
+
+
+def _open_delivery(tx: Tx, number: int) -> dead_letters.DeadLetter:
+    letter = dead_letters.get(tx, number)
+    if letter is None or letter.origin != "delivery" or letter.state not in ("open", "retrying"):
+        raise NotFound(f"no open exception {number} of a delivery; 'isthmus exception list' shows them")
+    return letter
