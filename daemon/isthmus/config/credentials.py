@@ -52,12 +52,14 @@ class Secrets:
         return secret
 
     def _read(self, name: str) -> str:
-        if self._credentials_dir is not None and (self._credentials_dir / name).exists():
-            return self._content(self._credentials_dir / name)
-        if self._secrets_dir is not None and (self._secrets_dir.exists()):
-            self._check_directory(self._secrets_dir)
-            if (self._secrets_dir / name).exists():
-                return self._content(self._secrets_dir / name, private=True)
+        if self._credentials_dir is not None:
+            content = _content(self._credentials_dir / name)
+            if content is not None:
+                return content
+        if self._secrets_dir is not None and _is_private(self._secrets_dir):
+            content = _content(self._secrets_dir / name, private=True)
+            if content is not None:
+                return content
         where = "set daemon.secrets_dir, or add LoadCredential= to the unit"
         if self._secrets_dir is not None:
             where = f"put it into {self._secrets_dir / name} (mode 0600, directory 0700)"
@@ -65,39 +67,52 @@ class Secrets:
             where = f"add LoadCredential={name}:... to the unit (looked in {self._credentials_dir})"
         raise CredentialProblem("config.missing-credential", f'there is no credential "{name}"', where)
 
-    def _check_directory(self, directory: Path) -> None:
-        status = directory.stat()
-        if stat.S_IMODE(status.st_mode) & 0o077 or status.st_uid not in (os.geteuid(), 0):
-            raise CredentialProblem(
-                "config.unsafe-credential",
-                f"others can look into {directory} (mode {stat.S_IMODE(status.st_mode):04o})",
-                f"chmod 0700 {directory}, owned by the service's user",
-            )
 
-    def _content(self, file: Path, *, private: bool = False) -> str:
-        try:
-            # Non-blocking, so that a pipe put there cannot hang the start.
-            handle = os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-        except OSError as error:
-            raise CredentialProblem(
-                "config.missing-credential",
-                f"{file} cannot be read: {error.strerror}",
-                "let the service's user read it",
-            ) from error
-        with os.fdopen(handle, "rb") as stream:
-            status = os.fstat(stream.fileno())
-            if not stat.S_ISREG(status.st_mode):
-                raise CredentialProblem(
-                    "config.unsafe-credential", f"{file} is no plain file", "put the secret into a plain file"
-                )
-            if private and stat.S_IMODE(status.st_mode) & 0o077:
-                raise CredentialProblem(
-                    "config.unsafe-credential",
-                    f"others can read {file} (mode {stat.S_IMODE(status.st_mode):04o})",
-                    f"chmod 0600 {file}, and change the secret if it was exposed",
-                )
-            content = stream.read(MAX_BYTES + 1)
-        return _text(file, content)
+def _is_private(directory: Path) -> bool:
+    """Whether secrets may be read from it; False when it is not there.
+
+    Raises:
+        CredentialProblem: others can look into it.
+    """
+    try:
+        status = directory.stat()
+    except OSError:
+        return False
+    if stat.S_IMODE(status.st_mode) & 0o077 or status.st_uid not in (os.geteuid(), 0):
+        raise CredentialProblem(
+            "config.unsafe-credential",
+            f"others can look into {directory} (mode {stat.S_IMODE(status.st_mode):04o})",
+            f"chmod 0700 {directory}, owned by the service's user",
+        )
+    return True
+
+
+def _content(file: Path, *, private: bool = False) -> str | None:
+    """What a file holds; None when there is no such file.
+
+    Raises:
+        CredentialProblem: it cannot be read, is no plain file, or (``private``) others can read it.
+    """
+    try:
+        # Non-blocking, so that a pipe put there cannot hang the start.
+        handle = os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        text, hint = f"{file} cannot be read: {error.strerror}", "let the service's user read it"
+        raise CredentialProblem("config.missing-credential", text, hint) from error
+    try:
+        status = os.fstat(handle)
+        if not stat.S_ISREG(status.st_mode):
+            text, hint = f"{file} is no plain file", "put the secret into a plain file"
+            raise CredentialProblem("config.unsafe-credential", text, hint)
+        if private and stat.S_IMODE(status.st_mode) & 0o077:
+            text = f"others can read {file} (mode {stat.S_IMODE(status.st_mode):04o})"
+            hint = f"chmod 0600 {file}, and change the secret if it was exposed"
+            raise CredentialProblem("config.unsafe-credential", text, hint)
+        return _text(file, os.read(handle, MAX_BYTES + 1))
+    finally:
+        os.close(handle)
 
 
 def _text(file: Path, content: bytes) -> str:

@@ -50,7 +50,7 @@ def gather(directory: Path, *, processes: Collection[str] = tuple(PROCESSES)) ->
     converter = Converter(findings, directory)
 
     daemon: DaemonConfig | Wrong = DaemonConfig(state_dir=directory)
-    if whole or "daemon" in raw:
+    if isinstance(raw.get("daemon", {} if whole else None), dict):
         daemon = converter.struct(DaemonConfig, tables["daemon"], ("daemon",))
     connectors = {
         name: connector
