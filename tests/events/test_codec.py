@@ -34,7 +34,7 @@ WORDS = {
     "starts_on": "2026-10-01",
     "ends_on": "2026-10-31",
 }
-LINES = [
+LINES: list[dict[str, Any]] = [
     {
         "model": "time_and_materials",
         "line": "T",

@@ -8,13 +8,14 @@ from dataclasses import dataclass, field
 from decimal import ROUND_HALF_EVEN, Decimal
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import HealthCheck, find, given, settings
 from hypothesis import strategies as st
 
 from isthmus.events import ChargeDetermined, ChargeHeld, ChargeReleased, TimeAndMaterials, encode, quantum
 from isthmus.process.rules import amounts, billing, desk
-from isthmus.process.rules.rows import Totals
+from isthmus.process.rules.rows import Fact, Totals
 
 ENTRIES = "abcde"
 RATES = (15000, 13337, 49, 333)
@@ -263,7 +264,7 @@ def _parts_rounded_alone(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def _split_one_step_too_large(monkeypatch: pytest.MonkeyPatch) -> None:
-    fitting = desk.fitting
+    fitting = amounts.fitting
 
     def greedy(
         so_far: Any, quantity: Decimal, price: Decimal, currency: str, step: Decimal, left: Decimal
@@ -278,7 +279,7 @@ def _holds_sleep_on(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def _included_hours_stay_used(monkeypatch: pytest.MonkeyPatch) -> None:
-    replace = desk.replace
+    replace = msgspec.structs.replace
 
     def sticky(row: Any, **changes: Any) -> Any:
         if isinstance(row, Totals) and changes.get("included", row.included) < row.included:
@@ -292,9 +293,9 @@ def _stale_revisions_apply(monkeypatch: pytest.MonkeyPatch) -> None:
     revise = billing._revise
 
     def eager(at: Any, event: Any) -> None:
-        fact = at.states.get(f"time:{event.key}", billing.Fact)
+        fact = at.states.get(f"time:{event.key}", Fact)
         if fact is not None:
-            at.states.put(f"time:{event.key}", billing.replace(fact, revision=0))
+            at.states.put(f"time:{event.key}", msgspec.structs.replace(fact, revision=0))
         revise(at, event)
 
     monkeypatch.setattr(billing, "_revise", eager)
