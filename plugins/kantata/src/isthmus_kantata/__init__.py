@@ -1,0 +1,1 @@
+"""Kantata OX, once Mavenlink: the PSA where time and expenses are approved and milestones completed."""
