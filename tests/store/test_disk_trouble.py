@@ -25,8 +25,9 @@ async def limit_pages(store: Store, pages: int) -> None:
     """As a full disk: SQLite answers SQLITE_FULL beyond this many pages."""
     engine = store._engine  # type: ignore[attr-defined]
     pragma = f"PRAGMA max_page_count = {pages}"
-    work = engine._writer.do(lambda connection: connection.execute(pragma).fetchall())
-    await trio.to_thread.run_sync(engine._call, work)
+    await trio.to_thread.run_sync(
+        engine._call, lambda: engine._writer.do(lambda connection: connection.execute(pragma).fetchall())
+    )
 
 
 async def test_a_full_disk_refuses_whole_units_and_later_writes_work_again(tmp_path: Path) -> None:

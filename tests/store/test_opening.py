@@ -14,7 +14,7 @@ import pytest
 import trio
 from tests.store.given import NOW, approved
 
-from isthmus.store import instance, log, migrations, open
+from isthmus.store import check, instance, log, migrations, open
 from isthmus.store.errors import (
     LeaseLost,
     SchemaTooNew,
@@ -248,3 +248,55 @@ async def test_the_store_says_who_holds_it_and_how_it_was_left(tmp_path: Path) -
     raw = sqlite3.connect(tmp_path / DATABASE_NAME)
     assert raw.execute("SELECT closed_cleanly FROM instance").fetchall() == [(1,)]
     raw.close()
+
+
+WRITE = """
+import sys, trio
+from pathlib import Path
+from isthmus.store import log
+from isthmus.store.open import open_store
+from tests.store.given import NOW, approved
+async def main():
+    async with open_store(Path(sys.argv[1])) as store:
+        async def lane(name):
+            number = store.generation * 1_000_000 + name
+            while True:
+                event = approved(number)
+                await store.write(lambda tx: log.append(tx, [event], NOW))
+                print(event.id, flush=True)
+                number += 10
+        async with trio.open_nursery() as nursery:
+            for name in range(4):
+                nursery.start_soon(lane, name)
+trio.run(main)
+"""
+
+
+def killed_writer(state_dir: Path, after: int) -> set[str]:
+    """Four lanes write until the process is killed, ``after`` that many acknowledged events; their ids."""
+    writer = subprocess.Popen(
+        [sys.executable, "-c", WRITE, str(state_dir)],
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=Path(__file__).parents[2],
+    )
+    assert writer.stdout is not None
+    told = {writer.stdout.readline().strip() for _ in range(after)}
+    writer.kill()
+    told |= {line.strip() for line in writer.stdout if line.endswith("\n")}
+    writer.wait()
+    writer.stdout.close()
+    return told
+
+
+@pytest.mark.crash
+async def test_what_was_acknowledged_before_a_kill_is_there_after_it(tmp_path: Path) -> None:
+    acknowledged: set[str] = set()
+    for kill in range(5):
+        acknowledged |= await trio.to_thread.run_sync(killed_writer, tmp_path, 20 + 7 * kill)
+    assert len(acknowledged) > 100
+    async with open_store(tmp_path) as store:
+        assert store.generation == 6
+        kept = await store.read(lambda tx: log.search(tx, limit=100_000))
+        assert acknowledged <= {row.id for row in kept}
+        assert await store.read(lambda tx: check.problems(tx, full=True)) == []

@@ -3,10 +3,12 @@
 import re
 import sqlite3
 from collections.abc import Iterator
-from importlib.resources import files
+from pathlib import Path
 
 import pytest
 
+import isthmus
+from isthmus import store
 from isthmus.store import migrations
 from isthmus.store.statements import STATEMENTS, parse
 
@@ -64,12 +66,14 @@ def test_a_planted_table_walk_is_noticed(schema: sqlite3.Connection, planted: st
 
 
 def test_every_statement_is_used() -> None:
-    code = "".join(
-        file.read_text(encoding="utf-8")
-        for file in files("isthmus.store").iterdir()
-        if file.name.endswith(".py")
-    )
+    code = "".join(file.read_text("utf-8") for file in Path(isthmus.__path__[0]).rglob("*.py"))
     assert [name for name in STATEMENTS if f'"{name}"' not in code] == []
+
+
+def test_only_the_bridge_speaks_to_sqlite() -> None:
+    speaks = re.compile(r"^\s*(import|from) (sqlite3|aiosqlite|asyncio)\b", re.MULTILINE)
+    files = Path(store.__path__[0]).glob("*.py")
+    assert {file.name for file in files if speaks.search(file.read_text("utf-8"))} == {"_bridge.py"}
 
 
 @pytest.mark.parametrize(

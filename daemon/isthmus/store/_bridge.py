@@ -271,7 +271,7 @@ class Engine:
             raise errors.StoreError(f"SQLite {sqlite3.sqlite_version} is too old, 3.37 is needed")
         self._thread.start()
         try:
-            return await trio.to_thread.run_sync(self._call, self._open(prepare))
+            return await trio.to_thread.run_sync(self._call, lambda: self._open(prepare))
         except BaseException:
             with trio.CancelScope(shield=True):
                 await trio.to_thread.run_sync(self._end_loop)
@@ -287,7 +287,7 @@ class Engine:
         self._closed = True
         with trio.CancelScope(shield=True):
             try:
-                await trio.to_thread.run_sync(self._call, self._close(leave))
+                await trio.to_thread.run_sync(self._call, lambda: self._close(leave))
             finally:
                 await trio.to_thread.run_sync(self._end_loop)
 
@@ -309,7 +309,7 @@ class Engine:
         """On a connection of its own, so that neither writes nor reads wait for it."""
         self._refuse_if_over()
         with trio.CancelScope(shield=True):
-            await trio.to_thread.run_sync(self._call, self._backup(target))
+            await trio.to_thread.run_sync(self._call, lambda: self._backup(target))
 
     def _refuse_if_over(self) -> None:
         if self.failure is not None:
@@ -351,8 +351,8 @@ class Engine:
 
     # From a helper thread, into the asyncio loop
 
-    def _call(self, work: Coroutine[Any, Any, T]) -> T:
-        return asyncio.run_coroutine_threadsafe(work, self._loop).result()
+    def _call(self, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        return asyncio.run_coroutine_threadsafe(work(), self._loop).result()
 
     def _end_loop(self) -> None:
         self._loop.call_soon_threadsafe(self._loop.stop)
@@ -454,7 +454,7 @@ class Engine:
             hand.reading, hand.deadline = job, time.monotonic() + job.limit_s
             try:
                 await hand.do(lambda connection, job=job: _read(connection, job))  # type: ignore[misc]
-            except Exception as error:  # noqa: BLE001 - the caller is told, whatever it was
+            except BaseException as error:  # noqa: BLE001 - the caller is told, whatever it was
                 job.fail(error)
                 if isinstance(error, errors.StoreFailed):
                     self._fail(error)

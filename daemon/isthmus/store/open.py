@@ -11,7 +11,7 @@ import trio
 from isthmus.store import migrations, pragmas
 from isthmus.store._bridge import Engine, WorkConnection, memory_connection
 from isthmus.store._transaction import transact
-from isthmus.store.errors import LeaseLost, StoreClosed, StoreDamaged, StoreFailed
+from isthmus.store.errors import LeaseLost, StoreBusy, StoreClosed, StoreDamaged, StoreFailed, StoreFull
 from isthmus.store.face import Store, Tx
 from isthmus.store.high_water import HighWater, Mark
 from isthmus.store.lock import hold, sync_directory
@@ -72,8 +72,10 @@ async def open_store(
                     high_water.note(_mark(connection))
 
         def leave(connection: WorkConnection) -> None:
-            transact(connection, [lambda tx: tx.run("instance_closed", generation=generation)], check)
-            high_water.note(_mark(connection), at_once=True)
+            # On a full disk we leave as after a crash: the next start looks for damage.
+            with suppress(StoreFull, StoreBusy, OSError):
+                transact(connection, [lambda tx: tx.run("instance_closed", generation=generation)], check)
+                high_water.note(_mark(connection), at_once=True)
 
         try:
             sync_directory(state_dir)
