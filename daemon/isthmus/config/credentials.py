@@ -53,9 +53,11 @@ class Secrets:
 
     def _read(self, name: str) -> str:
         if self._credentials_dir is not None:
-            content = _content(self._credentials_dir / name)
-            if content is not None:
-                return content
+            # The unit's LoadCredential=secret:DIRECTORY gives each file of it the name secret_<file>.
+            for file in (name, f"secret_{name}"):
+                content = _content(self._credentials_dir / file)
+                if content is not None:
+                    return content
         if self._secrets_dir is not None and _is_private(self._secrets_dir):
             content = _content(self._secrets_dir / name, private=True)
             if content is not None:
@@ -64,7 +66,9 @@ class Secrets:
         if self._secrets_dir is not None:
             where = f"put it into {self._secrets_dir / name} (mode 0600, directory 0700)"
         elif self._credentials_dir is not None:
-            where = f"add LoadCredential={name}:... to the unit (looked in {self._credentials_dir})"
+            where = (
+                f"put it into a file {name} in the directory the unit's LoadCredential= names, and restart"
+            )
         raise CredentialProblem("config.missing-credential", f'there is no credential "{name}"', where)
 
 
