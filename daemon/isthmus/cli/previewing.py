@@ -11,6 +11,8 @@ from isthmus.events.base import BusinessEvent
 from isthmus.events.codec import EventRefused, decode, encode
 from isthmus.process.preview import preview
 
+FIELDS = ("reason", "quantity", "unit_price", "amount", "line", "posting_on")
+
 
 def preview_file(facts: Path, output: Literal["jsonl", "table"]) -> int:
     """Print what billing derives from the facts of a file.
@@ -46,7 +48,6 @@ def _read(facts: Path) -> Iterator[BusinessEvent]:
 
 
 def _row(event: BusinessEvent) -> dict[str, str]:
-    fields = ("reason", "quantity", "unit_price", "amount", "line", "posting_on")
-    row = {name: str(value) for name in fields if (value := getattr(event, name, None)) is not None}
+    row = {name: str(value) for name in FIELDS if (value := getattr(event, name, None)) is not None}
     key, revision = getattr(event, "origin_key", ""), getattr(event, "origin_revision", "")
     return {"what": event.kind, "origin": f"{key} r{revision}" if key else event.key, **row}

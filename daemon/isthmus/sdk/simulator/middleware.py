@@ -103,14 +103,12 @@ class _Kept:
 
 
 async def _read(receive: Receive) -> bytes:
-    body = b""
+    body = bytearray()
     while True:
         message = await receive()
-        if message["type"] != "http.request":
-            return body
         body += message.get("body", b"")
-        if not message.get("more_body"):
-            return body
+        if message["type"] != "http.request" or not message.get("more_body"):
+            return bytes(body)
 
 
 def _replay(body: bytes) -> Receive:

@@ -1,0 +1,42 @@
+# Everything a contributor, a curious visitor and CI need. Needs Python 3.11 or newer and make.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: demo test setup lint types imports unit bench format clean
+
+demo: setup
+	$(BIN)/isthmus demo
+
+test: setup lint types imports unit
+
+setup: .venv/ready
+
+# uv.lock decides what is installed; uv itself comes from PyPI like everything else.
+.venv/ready: pyproject.toml uv.lock $(wildcard plugins/*/pyproject.toml)
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check "uv>=0.9,<1"
+	UV_PROJECT_ENVIRONMENT=.venv $(BIN)/uv sync --quiet --frozen --all-packages --inexact
+	touch $@
+
+lint:
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+
+types:
+	$(BIN)/mypy
+
+imports:
+	$(BIN)/lint-imports
+
+unit:
+	$(BIN)/pytest -q
+
+bench: setup
+	$(BIN)/python -m tests.benchmarks
+
+format: setup
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean:
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
