@@ -93,7 +93,7 @@ Contract_Line__c a00 Name:string^ Contract__c:reference!>Contract Line__c:string
   Ends_On__c:date In_Advance__c:boolean
 Invoice__c a01 Name:string Isthmus_Key__c:string*1 Number__c:string Account__c:reference>Account
   Opportunity__c:reference>Opportunity Total__c:currency Open_Amount__c:currency
-  Status__c:picklist[Released|Paid|Partly_Paid|Voided] Issued_On__c:date Due_On__c:date
+  Status__c:picklist[Released|Paid|Partly_Paid|Voided]
 Contact 003 FirstName:string LastName:string! Name:string^ Email:string Phone:string Title:string
   AccountId:reference>Account OwnerId:reference>User
 Lead 00Q FirstName:string LastName:string! Company:string! Name:string^ Email:string Status:picklist

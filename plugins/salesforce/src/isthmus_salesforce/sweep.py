@@ -1,0 +1,115 @@
+"""How a stream is read: sweeps over SystemModstamp, and the cursor that says where one stands.
+
+A sweep reads everything between the last one (less an overlap) and a few seconds ago, ordered by stamp and
+id, and continues behind the last row it saw. Rows with one stamp are told apart by id; rows that became
+visible late are met by the overlap. Stamps have whole seconds, so a second is read only when it is over.
+"""
+
+from datetime import UTC, datetime, time, timedelta
+from typing import Any
+
+import msgspec
+
+from isthmus.sdk import Fatal
+from isthmus_salesforce.client import select
+from isthmus_salesforce.settings import SYSTEM_FIELDS, SalesforceSettings
+
+
+class Sweep(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The cursor. ``reached`` is how far earlier sweeps came.
+
+    The others are set within a sweep: its window, and the last row seen.
+    """
+
+    reached: datetime | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+    at: datetime | None = None
+    id: str | None = None
+
+
+def read_cursor(cursor: bytes | None) -> Sweep:
+    """
+    Raises:
+        Fatal: the bytes are no cursor of this plugin.
+    """
+    if cursor is None:
+        return Sweep()
+    try:
+        return msgspec.json.decode(cursor, type=Sweep)
+    except msgspec.DecodeError as error:
+        raise Fatal(f"the cursor {cursor[:80]!r} is none of this plugin's: {error}") from error
+
+
+def write_cursor(sweep: Sweep) -> bytes:
+    return msgspec.json.encode(sweep)
+
+
+def begun(sweep: Sweep, now: datetime, settings: SalesforceSettings) -> Sweep:
+    """The sweep to read now: the one that is under way, or a new one up to ``settle_s`` ago."""
+    if sweep.until is not None:
+        return sweep
+    since = None
+    if sweep.reached is not None:
+        since = sweep.reached - timedelta(seconds=settings.overlap_s)
+    elif settings.read_from is not None:
+        since = datetime.combine(settings.read_from, time(), UTC)
+    until = (now - timedelta(seconds=settings.settle_s)).astimezone(UTC).replace(microsecond=0)
+    return Sweep(reached=sweep.reached, since=since, until=until)
+
+
+def after_page(
+    sweep: Sweep, last: tuple[datetime, str] | None, *, more: bool, served_at: datetime | None
+) -> Sweep:
+    """The cursor behind a page.
+
+    A finished sweep counts only as far as the server's own clock had come: when ours is ahead, the rest of
+    the window is still to be written.
+
+    Args:
+        last: Stamp and id of the page's last row.
+    """
+    if more and last is not None:
+        return msgspec.structs.replace(sweep, at=last[0], id=last[1])
+    ends = [moment for moment in (sweep.until, served_at) if moment is not None]
+    starts = [moment for moment in (sweep.reached,) if moment is not None]
+    return Sweep(reached=max([min(ends), *starts]))
+
+
+def soql(item: str, stream: str, sweep: Sweep, settings: SalesforceSettings) -> str:
+    """The query for the next page of ``sweep``."""
+    assert sweep.until is not None, "a sweep that was begun has an end"
+    conditions = [f"SystemModstamp < {literal(sweep.until)}"]
+    if sweep.at is not None:
+        at = literal(sweep.at)
+        conditions.append(f"((SystemModstamp = {at} AND Id > '{sweep.id}') OR SystemModstamp > {at})")
+    elif sweep.since is not None:
+        conditions.append(f"SystemModstamp >= {literal(sweep.since)}")
+    if stream in settings.where:
+        conditions.append(f"({settings.where[stream]})")
+    return select(
+        columns(item, settings),
+        settings.named(item),
+        where=conditions,
+        order=("SystemModstamp", "Id"),
+        limit=settings.page_size,
+    )
+
+
+def columns(item: str, settings: SalesforceSettings) -> list[str]:
+    """What an org calls the fields of ``item``."""
+    return [*SYSTEM_FIELDS, *(settings.named(field) for field in settings.fields(item))]
+
+
+def renamed(item: str, record: dict[str, Any], settings: SalesforceSettings) -> dict[str, Any]:
+    """A record under our field names, a single currency filled in."""
+    row = {field: record.get(field) for field in SYSTEM_FIELDS}
+    row |= {field: record.get(settings.named(field)) for field in settings.fields(item)}
+    if settings.currency is not None:
+        row["CurrencyIsoCode"] = settings.currency
+    return row
+
+
+def literal(moment: datetime) -> str:
+    """An instant as SOQL takes it, unquoted."""
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
