@@ -255,7 +255,8 @@ import sys, trio
 from pathlib import Path
 from isthmus.store import log
 from isthmus.store.open import open_store
-from tests.store.given import NOW, approved
+sys.path.insert(0, sys.argv[2])
+from given import NOW, approved
 async def main():
     async with open_store(Path(sys.argv[1])) as store:
         async def lane(name):
@@ -275,13 +276,13 @@ trio.run(main)
 def killed_writer(state_dir: Path, after: int) -> set[str]:
     """Four lanes write until the process is killed, ``after`` that many acknowledged events; their ids."""
     writer = subprocess.Popen(
-        [sys.executable, "-c", WRITE, str(state_dir)],
+        [sys.executable, "-c", WRITE, str(state_dir), str(Path(__file__).parent)],
         stdout=subprocess.PIPE,
         text=True,
-        cwd=Path(__file__).parents[2],
     )
     assert writer.stdout is not None
     told = {writer.stdout.readline().strip() for _ in range(after)}
+    assert writer.poll() is None, "it ended before it was killed"
     writer.kill()
     told |= {line.strip() for line in writer.stdout if line.endswith("\n")}
     writer.wait()
