@@ -1,0 +1,1 @@
+"""On-premises ERPs that exchange numbered fixed-width batch files with control totals."""

@@ -1,0 +1,300 @@
+"""Facts to the ERP: frozen, numbered batches, one file each."""
+
+from collections.abc import Mapping, Sequence
+
+import msgspec
+import trio
+
+from isthmus.events import BusinessEvent, ChargeDetermined, CustomerChanged, ProjectCreated
+from isthmus.sdk import (
+    ConnectorError,
+    Context,
+    Delivery,
+    DeliveryClass,
+    Fatal,
+    Frozen,
+    Receipt,
+    Rejected,
+    Retryable,
+    Sink,
+    Unmet,
+    Unsure,
+)
+from isthmus_legacy_erp import batch, names, outbox, translate
+from isthmus_legacy_erp.codec import Codec, Value, ValueRefused
+from isthmus_legacy_erp.disk import Drop, fate
+from isthmus_legacy_erp.inbox import Inbox
+from isthmus_legacy_erp.names import FileName
+from isthmus_legacy_erp.outbox import FrozenBatch, Line, Outbox
+from isthmus_legacy_erp.settings import LegacyErpSettings
+
+OUTBOUND = {
+    "customer.changed": "customers",
+    "project.created": "projects",
+    "charge.determined": "charges",
+}
+"""Interface by kind, in the order in which the ERP needs them."""
+RECORD = {"customers": "customer", "projects": "project", "charges": "charge"}
+WRITE_S = 60.0
+SKIPS_MAX = 100_000
+
+
+class _Entry(msgspec.Struct, frozen=True, kw_only=True):
+    """One delivery that is ready to be frozen: its place in the call, its line."""
+
+    at: int
+    line: Line
+    values: dict[str, Value]
+
+
+class BatchSink(Sink):
+    """Writes what it is given into numbered batches; the receipt names the file and the line.
+
+    Class A: a batch never changes once it is frozen, and the ERP guards by number, batch and reference. A
+    delivery that was frozen is never frozen again, unless the ERP refused exactly its line: then a replay
+    gets a line in a new batch.
+    """
+
+    accepts = frozenset(OUTBOUND)
+    batch_max = 200
+    concurrency = 1
+
+    def __init__(
+        self, ctx: Context, settings: LegacyErpSettings, codecs: Mapping[str, Codec], drop: Drop, inbox: Inbox
+    ) -> None:
+        self._ctx = ctx
+        self._settings = settings
+        self._codecs = codecs
+        self._drop = drop
+        self._inbox = inbox
+        self._outbox = Outbox(drop)
+        self._lock = trio.Lock()
+        self._recovered = False
+
+    def delivery_class(self, event: BusinessEvent) -> DeliveryClass:
+        return DeliveryClass.A
+
+    async def deliver(self, delivery: Delivery) -> Receipt:
+        (outcome,) = await self.deliver_many([delivery])
+        if isinstance(outcome, ConnectorError):
+            raise outcome
+        return outcome
+
+    async def deliver_many(self, deliveries: Sequence[Delivery]) -> list[Receipt | ConnectorError]:
+        await self.recover()
+        async with self._lock:
+            outcomes: dict[int, Receipt | ConnectorError] = {}
+            again: dict[str, tuple[FrozenBatch, dict[int, str]]] = {}
+            fresh: dict[str, list[_Entry]] = {interface: [] for interface in OUTBOUND.values()}
+            for at, (key, standing) in enumerate(await self._standing(deliveries)):
+                if standing is not None:
+                    again.setdefault(str(standing.file), (standing, {}))[1][at] = key
+                    continue
+                event = deliveries[at].event
+                try:
+                    fresh[OUTBOUND[event.kind]].append(await self._entry(at, event, key))
+                except ConnectorError as error:
+                    outcomes[at] = error
+            for standing, keys in again.values():
+                outcomes.update(await self._placed(standing, keys))
+            for interface, entries in fresh.items():
+                if entries:
+                    frozen = await self._freeze(interface, entries)
+                    outcomes.update(await self._placed(frozen, {e.at: e.line.delivery for e in entries}))
+        return [outcomes[at] for at in range(len(deliveries))]
+
+    async def recover(self) -> None:
+        """Once per opening: finish what a dead process left in the drop directory.
+
+        Raises:
+            Retryable, Fatal: the drop directory cannot be worked with.
+        """
+        async with self._lock:
+            if self._recovered:
+                return
+            try:
+                await self._ctx.run_blocking(self._drop.prepare, deadline_s=WRITE_S)
+                parts, unmarked = await self._ctx.run_blocking(self._outbox.unfinished, deadline_s=WRITE_S)
+                for interface in RECORD:
+                    await self._catch_up(interface)
+                for frozen in await self._interrupted({*parts, *unmarked}):
+                    await self._place(frozen, resend_refused=False)
+                await self._ctx.run_blocking(self._outbox.discard, parts, deadline_s=WRITE_S)
+            except OSError as error:
+                raise fate(error, f"opening {self._drop.root}") from error
+            self._recovered = True
+
+    async def batch(self, interface: str, seq: int) -> FrozenBatch | None:
+        """Our batch of that number, to read its response against."""
+        found = await self._ctx.sequences.batch(self._sequence(interface), seq)
+        return outbox.thaw(found.payload) if found is not None else None
+
+    async def _catch_up(self, interface: str) -> None:
+        """Skip the numbers the ERP has seen and the store does not know: an older backup was restored.
+
+        The facts of those batches are delivered again, under new numbers; the ERP knows them by reference.
+        """
+        last = await self._ctx.sequences.last(self._sequence(interface))
+        number = last.seq if last is not None else 0
+        seen = await self._ctx.run_blocking(
+            self._outbox.high_water, interface, self._settings.company, deadline_s=WRITE_S
+        )
+        highest = max(seen, self._settings.first(interface) - 1)
+        if number >= highest:
+            return
+        if highest - number > SKIPS_MAX:
+            raise Fatal(
+                f"{interface}: the next number would be {number + 1}, the drop directory shows {highest}; "
+                "agree on a company code with numbers of its own, or clear what shows the high number"
+            )
+        self._ctx.log.warning(
+            "numbers_skipped",
+            extra={"connector": self._ctx.instance, "interface": interface, "upto": highest},
+        )
+        created = names.stamp(self._ctx.now())
+
+        def nothing(seq: int) -> bytes:
+            file = FileName(interface=interface, company=self._settings.company, seq=seq, created=created)
+            return outbox.freeze(file, "utf-8", b"", batch.totals((), "utf-8"), [])
+
+        for _ in range(highest - number):
+            await self._ctx.sequences.freeze(self._sequence(interface), (), nothing)
+
+    async def _interrupted(self, files: set[str]) -> list[FrozenBatch]:
+        """The batches that ``files`` belong to, and the newest of each interface, which may have no file."""
+        found: dict[str, FrozenBatch] = {}
+        for name in files:
+            file = names.parse(name.partition(".dat")[0] + ".dat")
+            if file is not None and file.interface in RECORD:
+                frozen = await self.batch(file.interface, file.seq)
+                if frozen is not None and frozen.file == file:
+                    found[str(file)] = frozen
+        for interface in RECORD:
+            last = await self._ctx.sequences.last(self._sequence(interface))
+            if last is not None:
+                frozen = outbox.thaw(last.payload)
+                found[str(frozen.file)] = frozen
+        return [found[name] for name in sorted(found)]
+
+    async def _standing(self, deliveries: Sequence[Delivery]) -> list[tuple[str, FrozenBatch | None]]:
+        """Of each delivery its freeze key, and the batch it stands in if it was frozen.
+
+        The key is the delivery's own; when the ERP refused that line, the next try has ``~2`` and so on.
+        """
+        found = await self._ctx.sequences.frozen([delivery.key for delivery in deliveries])
+        refused: dict[str, frozenset[int]] = {}
+        thawed: dict[tuple[str, int], FrozenBatch] = {}
+        standing: list[tuple[str, FrozenBatch | None]] = []
+        for delivery in deliveries:
+            key, frozen, attempt = delivery.key, found.get(delivery.key), 1
+            batch = None
+            while frozen is not None:
+                number = (frozen.sequence, frozen.seq)
+                if number not in thawed:
+                    thawed[number] = outbox.thaw(frozen.payload)
+                batch = thawed[number]
+                name = str(batch.file)
+                if name not in refused:
+                    refused[name] = await self._refused_lines(batch)
+                if batch.line_of(key) not in refused[name]:
+                    break
+                attempt += 1
+                key, batch = f"{delivery.key}~{attempt}", None
+                frozen = (await self._ctx.sequences.frozen([key])).get(key)
+            standing.append((key, batch))
+        return standing
+
+    async def _refused_lines(self, batch: FrozenBatch) -> frozenset[int]:
+        try:
+            return await self._ctx.run_blocking(self._inbox.refused_lines, batch.file)
+        except OSError as error:
+            raise fate(error, f"reading the response to {batch.file}") from error
+
+    async def _entry(self, at: int, event: BusinessEvent, key: str) -> _Entry:
+        """The line for one fact.
+
+        Raises:
+            Unmet: the customer or project has no number of the ERP yet.
+            Rejected: a value does not fit the ERP's layout.
+        """
+        interface = OUTBOUND[event.kind]
+        codec = self._codecs[interface]
+        record = codec.detail(RECORD[interface])
+        width = codec.width(next(field for field in record.fields if field.name == "ref"))
+        match event:
+            case CustomerChanged():
+                values = translate.customer(event, width)
+            case ProjectCreated():
+                values = translate.project(event, await self._number("customer", event.customer), width)
+            case ChargeDetermined():
+                values = translate.charge(
+                    event,
+                    await self._number("project", event.project),
+                    self._settings.currency,
+                    record,
+                    width,
+                )
+            case _:
+                raise Rejected(f"{event.kind} has no interface in this ERP", reason="mapping")
+        try:
+            codec.encode(record, {**values, "line": 1})
+        except ValueRefused as error:
+            raise Rejected(f"{event.key} does not fit the layout: {error}", reason="value") from error
+        return _Entry(at=at, line=translate.frozen_line(event, key, values), values=values)
+
+    async def _number(self, kind: str, key: str) -> str:
+        number = await self._ctx.crosswalk.remote_id(kind, key)
+        if number is None:
+            raise Unmet(f"{kind} {key} has no number of the ERP yet; it comes with the response to its batch")
+        return number
+
+    async def _freeze(self, interface: str, entries: Sequence[_Entry]) -> FrozenBatch:
+        created = self._ctx.now().replace(microsecond=0)
+        codec, settings = self._codecs[interface], self._settings
+        details = [(RECORD[interface], entry.values) for entry in entries]
+
+        def payload(seq: int) -> bytes:
+            file = FileName(
+                interface=interface, company=settings.company, seq=seq, created=names.stamp(created)
+            )
+            header: dict[str, Value] = {
+                "interface": interface,
+                "company": settings.company,
+                "seq": seq,
+                "batch_id": f"{interface}-{settings.company}-{seq:08d}",
+                "created": created,
+                "currency": settings.currency,
+            }
+            data, totals = batch.build(codec, header, details)
+            return outbox.freeze(file, codec.text.encoding, data, totals, [entry.line for entry in entries])
+
+        keys = [entry.line.delivery for entry in entries]
+        frozen: Frozen = await self._ctx.sequences.freeze(self._sequence(interface), keys, payload)
+        return outbox.thaw(frozen.payload)
+
+    async def _placed(
+        self, frozen: FrozenBatch, keys: Mapping[int, str]
+    ) -> dict[int, Receipt | ConnectorError]:
+        """Put a batch in its place; one outcome for each delivery inside that was asked for."""
+        try:
+            await self._place(frozen, resend_refused=True)
+        except OSError as error:
+            failed = fate(error, f"writing {frozen.file}")
+            if isinstance(failed, Retryable):
+                failed = Unsure(f"{failed}; the batch may be there already", peer_words=failed.peer_words)
+            return dict.fromkeys(keys, failed)
+        except ConnectorError as error:
+            return dict.fromkeys(keys, error)
+        return {
+            at: Receipt(remote_id=f"{frozen.file}#{frozen.line_of(key)}", detail="SENT")
+            for at, key in keys.items()
+        }
+
+    async def _place(self, frozen: FrozenBatch, *, resend_refused: bool) -> None:
+        def work() -> None:
+            self._outbox.place(frozen, resend_refused=resend_refused)
+
+        await self._ctx.run_blocking(work, deadline_s=WRITE_S)
+
+    def _sequence(self, interface: str) -> str:
+        return f"{self._ctx.instance}:{interface}:{self._settings.company}"
