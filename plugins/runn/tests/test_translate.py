@@ -1,0 +1,261 @@
+"""Runn's words into ours and back."""
+
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from typing import Any, Literal
+
+import pytest
+
+from isthmus.events import (
+    ContractAmended,
+    ContractLine,
+    FixedFee,
+    ForecastMonth,
+    ForecastRevised,
+    Installment,
+    Milestones,
+    MilestoneTerm,
+    ProjectStageChanged,
+    ResourceChanged,
+    Retainer,
+    TimeAndMaterials,
+)
+from isthmus_runn import translate
+
+NOW = datetime(2026, 10, 5, 9, 30, tzinfo=UTC)
+ROW: dict[str, Any] = {
+    "id": 71,
+    "personId": 3,
+    "projectId": 4,
+    "roleId": 5,
+    "startDate": "2026-10-05",
+    "endDate": "2026-10-30",
+    "minutesPerDay": 450,
+    "isPlaceholder": False,
+    "updatedAt": "2026-10-05T09:30:00.123Z",
+}
+
+
+def changed(row: dict[str, Any], *, confirmed: bool = True, confirmed_at: datetime | None = None) -> Any:
+    return translate.assignment_changed(
+        row,
+        source="planner",
+        entity="acme-de",
+        key="planner:71",
+        resource="psa:3",
+        project="crm:4",
+        service="Consultant",
+        confirmed=confirmed,
+        confirmed_at=confirmed_at,
+    )
+
+
+def test_an_assignment_keeps_its_dates_hours_and_stamp() -> None:
+    event = changed(ROW)
+    assert (event.starts_on, event.ends_on) == (date(2026, 10, 5), date(2026, 10, 30))
+    assert event.hours_per_day == Decimal("7.50")
+    assert event.occurred_at == datetime(2026, 10, 5, 9, 30, 0, 123_000, tzinfo=UTC)
+    assert event.revision == 1_791_192_600_123
+    assert event.id == "planner/assignment.changed/planner:71/1791192600123"
+
+
+@pytest.mark.parametrize(
+    ("confirmed", "placeholder", "tentative"),
+    [
+        pytest.param(True, False, False, id="a person on a confirmed project is firmly planned"),
+        pytest.param(False, False, True, id="a tentative project makes it tentative"),
+        pytest.param(True, True, True, id="a placeholder makes it tentative"),
+    ],
+)
+def test_tentative(confirmed: bool, placeholder: bool, tentative: bool) -> None:
+    assert changed({**ROW, "isPlaceholder": placeholder}, confirmed=confirmed).tentative is tentative
+
+
+def test_confirming_a_project_later_gives_its_assignments_a_higher_revision() -> None:
+    assert changed(ROW, confirmed_at=NOW.replace(hour=11)).revision > changed(ROW).revision
+    assert changed(ROW, confirmed_at=NOW.replace(hour=8)).revision == changed(ROW).revision
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        pytest.param({"updatedAt": None}, "updatedAt is missing", id="no stamp"),
+        pytest.param({"updatedAt": "2026-10-05T09:30:00"}, "no time zone", id="a stamp without zone"),
+        pytest.param({"startDate": "5.10.2026"}, "startDate '5.10.2026'", id="a day in another form"),
+        pytest.param({"minutesPerDay": "450"}, "minutesPerDay '450'", id="minutes as text"),
+        pytest.param({"minutesPerDay": -1}, "minutesPerDay -1", id="minutes below zero"),
+        pytest.param({"endDate": "2026-10-01"}, "ends_on 2026-10-01", id="an end before the start"),
+    ],
+)
+def test_a_row_that_cannot_be_read_is_refused_with_its_field(change: dict[str, Any], words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        changed({**ROW, **change})
+
+
+@pytest.mark.parametrize(
+    ("hours", "minutes"),
+    [
+        pytest.param("7.5", 450, id="half hours"),
+        pytest.param("0", 0, id="nothing"),
+        pytest.param("1.67", 100, id="a third of an hour comes back as it was"),
+        pytest.param("0.01", 1, id="half a minute and more rounds up"),
+        pytest.param("24", 1440, id="a whole day"),
+    ],
+)
+def test_hours_are_whole_minutes(hours: str, minutes: int) -> None:
+    assert translate.minutes_of(Decimal(hours)) == minutes
+
+
+def test_minutes_are_hours_with_two_digits() -> None:
+    assert [str(translate.hours_of(minutes)) for minutes in (450, 100, 20)] == ["7.50", "1.67", "0.33"]
+
+
+def test_our_reference_replaces_only_our_own() -> None:
+    kept = [
+        {"referenceName": "harvest", "externalId": "9"},
+        {"referenceName": "isthmus", "externalId": "old"},
+    ]
+    assert translate.with_reference(kept, "isthmus", "crm:1") == [
+        {"referenceName": "harvest", "externalId": "9"},
+        {"referenceName": "isthmus", "externalId": "crm:1"},
+    ]
+    assert translate.reference_key(kept, "isthmus") == "old"
+    assert translate.reference_key(None, "isthmus") is None
+
+
+def fixed(amount: str) -> FixedFee:
+    part = Installment(key="1", due_on=date(2026, 11, 1), amount=Decimal(amount))
+    return FixedFee(line="fee", amount=Decimal(amount), installments=[part])
+
+
+def timed(cap: str | None) -> TimeAndMaterials:
+    return TimeAndMaterials(line="time", default_rate=Decimal(100), cap_amount=Decimal(cap) if cap else None)
+
+
+MILESTONES = Milestones(
+    line="steps",
+    milestones=[
+        MilestoneTerm(milestone="crm:m1", title="Design", amount=Decimal("3000.00")),
+        MilestoneTerm(milestone="crm:m2", title="Build", amount=Decimal("7000.50")),
+    ],
+)
+RETAINER = Retainer(
+    line="retainer",
+    amount=Decimal("500.00"),
+    every="month",
+    starts_on=date(2026, 10, 1),
+    included_hours=Decimal(4),
+    overage_rate=Decimal(120),
+)
+
+
+@pytest.mark.parametrize(
+    ("lines", "pricing", "worth"),
+    [
+        pytest.param([], "nb", None, id="no lines: nothing is billed"),
+        pytest.param([timed(None)], "tm", None, id="open time names no amount"),
+        pytest.param([timed("9000")], "tm", "9000", id="capped time is worth its cap"),
+        pytest.param([MILESTONES], "fp", "10000.50", id="milestones are worth their sum"),
+        pytest.param([fixed("800.00"), MILESTONES], "fp", "10800.50", id="amounts add up"),
+        pytest.param([fixed("800.00"), timed("9000")], "tm", "9800.00", id="the larger part decides"),
+        pytest.param(
+            [fixed("800.00"), timed(None)], "fp", "800.00", id="open time beside a fee is fixed price"
+        ),
+        pytest.param([RETAINER], "fp", None, id="a retainer without an end names no total"),
+    ],
+)
+def test_pricing_and_worth_of_a_contract(lines: list[ContractLine], pricing: str, worth: str | None) -> None:
+    event = ContractAmended(
+        source="crm",
+        occurred_at=NOW,
+        entity="acme-de",
+        contract="crm:c",
+        revision=2,
+        customer="crm:a",
+        project="crm:p",
+        title="Rollout",
+        currency="EUR",
+        signed_on=date(2026, 10, 1),
+        starts_on=date(2026, 10, 1),
+        time_zone="Europe/Berlin",
+        lines=lines,
+        effective_on=date(2026, 10, 5),
+        reason="more scope",
+    )
+    expected: dict[str, object] = {"pricingModel": pricing}
+    if worth is not None:
+        expected["budget"] = Decimal(worth)
+    assert translate.amended_project(event) == expected
+
+
+@pytest.mark.parametrize(
+    ("stage", "confirmed", "archived"),
+    [
+        pytest.param("planned", True, False, id="planned after a won deal is confirmed"),
+        pytest.param("active", True, False, id="active is confirmed"),
+        pytest.param("on_hold", False, False, id="on hold frees the people: tentative"),
+        pytest.param("completed", True, False, id="completed stays open for late time"),
+        pytest.param("cancelled", False, True, id="cancelled leaves the planner"),
+    ],
+)
+def test_state_of_a_stage(
+    stage: Literal["planned", "active", "on_hold", "completed", "cancelled"], confirmed: bool, archived: bool
+) -> None:
+    event = ProjectStageChanged(
+        source="crm",
+        occurred_at=NOW,
+        entity="acme-de",
+        project="crm:p",
+        stage=stage,
+        previous="planned",
+        changed_on=date(2026, 10, 5),
+    )
+    assert translate.state_of(event) == {"isConfirmed": confirmed, "isArchived": archived}
+
+
+def outlook(months: list[tuple[str, str]], backlog: str) -> ForecastRevised:
+    return ForecastRevised(
+        source="forecast",
+        occurred_at=NOW,
+        entity="acme-de",
+        project="crm:p",
+        currency="EUR",
+        as_of=NOW,
+        months=[ForecastMonth(month=m, revenue=Decimal(r), hours=Decimal("8.00")) for m, r in months],
+        backlog=Decimal(backlog),
+        basis=[],
+    )
+
+
+def test_the_budget_of_an_outlook_is_what_came_and_what_is_still_to_come() -> None:
+    event = outlook([("2026-10", "937.50"), ("2026-11", "-37.50")], "9100.00")
+    assert translate.outlook_budget(event) == Decimal("10000.00")
+    assert translate.outlook_text(event) == (
+        "2026-10 937.50 EUR 8.00 h; 2026-11 -37.50 EUR 8.00 h; backlog 9100.00 EUR"
+    )
+
+
+def test_an_outlook_without_amounts_leaves_the_budget_alone() -> None:
+    assert translate.outlook_budget(outlook([], "0.00")) is None
+
+
+@pytest.mark.parametrize(
+    ("name", "first", "last"),
+    [
+        pytest.param("Rosa Meier", "Rosa", "Meier", id="two words"),
+        pytest.param("Rosa Maria Meier", "Rosa Maria", "Meier", id="the last word is the last name"),
+        pytest.param("Rosa", "Rosa", "-", id="one word gets a dash"),
+    ],
+)
+def test_first_and_last_name(name: str, first: str, last: str) -> None:
+    event = ResourceChanged(
+        source="psa",
+        occurred_at=NOW,
+        entity="acme-de",
+        resource="psa:1",
+        name=name,
+        capacity_hours_week=Decimal("37.5"),
+        status="active",
+    )
+    person = translate.new_person(event, role_id=5, reference_name="isthmus")
+    assert (person["firstName"], person["lastName"], person["minutesPerDay"]) == (first, last, 450)
