@@ -1,0 +1,96 @@
+"""Logging in: OAuth 2.0 client credentials with a signed assertion, or token-based (OAuth 1.0a)."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import datetime, timedelta
+
+import jwt
+from oauthlib.oauth1 import SIGNATURE_HMAC_SHA256
+from oauthlib.oauth1 import Client as OAuth1Client
+
+from isthmus.sdk import Fatal, Http, Reply, Retryable, Secret
+from isthmus_netsuite.settings import NetSuiteSettings
+
+TOKEN_PATH = "/services/rest/auth/oauth2/v1/token"  # noqa: S105  a path
+ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
+ASSERTION_LIFE = timedelta(minutes=5)
+
+
+def assertion(settings: NetSuiteSettings, now: datetime) -> str:
+    """The signed JWT that stands for the client's secret.
+
+    Raises:
+        Fatal: the private key does not fit the algorithm, or is no PEM.
+    """
+    claims = {
+        "iss": settings.client_id,
+        "scope": "rest_webservices",
+        "aud": settings.origin + TOKEN_PATH,
+        "iat": int(now.timestamp()),
+        "exp": int((now + ASSERTION_LIFE).timestamp()),
+    }
+    key = (settings.private_key or Secret("")).reveal()
+    try:
+        return jwt.encode(claims, key, algorithm=settings.algorithm, headers={"kid": settings.certificate_id})
+    except (jwt.PyJWTError, ValueError, TypeError) as error:
+        raise Fatal(
+            f"private_key cannot sign {settings.algorithm}: {type(error).__name__}; give the PEM of the "
+            "certificate's private key (RSA for PS..., EC for ES...)"
+        ) from None
+
+
+def login(
+    http: Http, settings: NetSuiteSettings, now: Callable[[], datetime]
+) -> Callable[[], Awaitable[str]]:
+    """A function that trades a fresh assertion for an access token (60 minutes, no refresh token)."""
+
+    async def fetch() -> str:
+        form = {
+            "grant_type": "client_credentials",
+            "client_assertion_type": ASSERTION_TYPE,
+            "client_assertion": assertion(settings, now()),
+        }
+        reply = await http.request("POST", TOKEN_PATH, form=form, write=False)
+        if reply.status in (400, 401, 403):
+            raise Fatal(
+                "NetSuite refused the login; check client_id, certificate_id, private_key, the role's "
+                "permission 'Log in using OAuth 2.0 Access Tokens' and this machine's clock",
+                peer_words=reply.words(),
+            )
+        if not reply.ok:
+            raise Retryable(f"the token endpoint answered {reply.status}", peer_words=reply.words())
+        token = reply.json().get("access_token")
+        if not isinstance(token, str) or not token:
+            raise Retryable("the token endpoint answered without an access_token")
+        return token
+
+    return fetch
+
+
+class TokenBased:
+    """Signs each request; there is nothing to renew.
+
+    Query parameters are part of what is signed, so they must be in the URL, not beside it.
+    """
+
+    def __init__(self, settings: NetSuiteSettings) -> None:
+        self._settings = settings
+
+    async def headers(self, method: str, url: str) -> Mapping[str, str]:
+        s = self._settings
+        assert s.tba_consumer_key and s.tba_consumer_secret and s.tba_token_id and s.tba_token_secret
+        client = OAuth1Client(
+            s.tba_consumer_key.reveal(),
+            client_secret=s.tba_consumer_secret.reveal(),
+            resource_owner_key=s.tba_token_id.reveal(),
+            resource_owner_secret=s.tba_token_secret.reveal(),
+            signature_method=SIGNATURE_HMAC_SHA256,
+            realm=s.account,
+        )
+        _, headers, _ = client.sign(url, http_method=method)
+        return {"authorization": str(headers["Authorization"])}
+
+    def refused(self, reply: Reply) -> bool:
+        return False
+
+    def renew(self) -> None:
+        """Nothing is cached."""

@@ -1,0 +1,220 @@
+"""Facts into NetSuite: customers, projects, charges. Every write is an upsert by external id (class A)."""
+
+from decimal import Decimal
+from typing import Any
+
+from isthmus.events import BusinessEvent, ChargeDetermined, ChargePosted, CustomerChanged, ProjectCreated
+from isthmus.sdk import Context, Delivery, DeliveryClass, Link, Receipt, Rejected, Sink, Unmet, Unsure
+from isthmus_netsuite import translate
+from isthmus_netsuite.client import Client
+from isthmus_netsuite.directory import Directory, quoted
+from isthmus_netsuite.settings import NetSuiteSettings
+from isthmus_netsuite.translate import APPROVED, Refs
+
+
+class NetSuiteSink(Sink):
+    """Writes records and reads them back: a receipt means NetSuite holds that amount under that id."""
+
+    accepts = frozenset({"customer.changed", "project.created", "charge.determined"})
+
+    def __init__(
+        self, client: Client, directory: Directory, settings: NetSuiteSettings, ctx: Context
+    ) -> None:
+        self._client = client
+        self._directory = directory
+        self._settings = settings
+        self._ctx = ctx
+        self.concurrency = settings.concurrency
+
+    def delivery_class(self, event: BusinessEvent) -> DeliveryClass:
+        """A throughout: NetSuite keeps one record per external id."""
+        return DeliveryClass.A
+
+    async def deliver(self, delivery: Delivery) -> Receipt:
+        match delivery.event:
+            case CustomerChanged() as event:
+                return await self._customer(event)
+            case ProjectCreated() as event:
+                return await self._project(event)
+            case ChargeDetermined() as event:
+                return await self._charge(event)
+            case other:
+                raise Rejected(f"NetSuite takes no {other.kind}", reason="mapping")
+
+    async def _customer(self, event: CustomerChanged) -> Receipt:
+        body = translate.customer(
+            event,
+            currency=await self._directory.currency_id(event.currency),
+            subsidiary=self._settings.subsidiary(event.entity),
+        )
+        known = await self._ctx.crosswalk.remote_id("customer", event.customer)
+        if known is None and self._settings.match_customers == "tax_id" and event.tax_id:
+            known = await self._same_tax_id(event)
+            if known is not None:
+                body["externalId"] = self._settings.external_id(event.customer)
+        return await self._master("customer", "customer", event.customer, known, body)
+
+    async def _same_tax_id(self, event: CustomerChanged) -> str | None:
+        """The one customer with this tax number, which isthmus adopts; None when there is none.
+
+        Raises:
+            Rejected: several have it, or another external id is on it.
+        """
+        rows = await self._client.query(
+            "SELECT id, externalid FROM customer "  # noqa: S608
+            f"WHERE vatregnumber = {quoted(event.tax_id or '')} ORDER BY id"
+        )
+        ours = self._settings.external_id(event.customer)
+        if any(row.get("externalid") == ours for row in rows):
+            return None
+        if len(rows) > 1 or any("externalid" in row for row in rows):
+            raise Rejected(
+                f"customers {', '.join(row['id'] for row in rows)} have the tax number of {event.customer}; "
+                "merge them, or free the external id, then retry",
+                reason="duplicate",
+            )
+        return rows[0]["id"] if rows else None
+
+    async def _project(self, event: ProjectCreated) -> Receipt:
+        customer = await self._ctx.crosswalk.remote_id("customer", event.customer)
+        if customer is None:
+            raise Unmet(f"customer {event.customer} is not in NetSuite yet")
+        currency = await self._directory.currency_id(event.currency) if event.currency else None
+        body = translate.job(
+            event,
+            customer=customer,
+            currency=currency,
+            subsidiary=self._settings.subsidiary(event.entity),
+        )
+        known = await self._ctx.crosswalk.remote_id("project", event.project)
+        return await self._master("job", "project", event.project, known, body)
+
+    async def _master(
+        self, type: str, kind: str, key: str, known: str | None, body: dict[str, Any]
+    ) -> Receipt:
+        """Write master data: into the record the crosswalk names, else under our external id."""
+        if known is not None:
+            id = await self._client.change(type, known, body)
+        else:
+            id = await self._client.upsert(type, self._settings.external_id(key), body)
+        return Receipt(
+            remote_id=f"{type}/{id}",
+            detail=self._settings.external_id(key),
+            links=[Link(kind=kind, key=key, remote_id=id)],
+        )
+
+    async def _charge(self, event: ChargeDetermined) -> Receipt:
+        """Look, write, read back; a record that is there already is adopted, never changed."""
+        type = translate.record_type(event)
+        external_id = self._settings.external_id(event.charge)
+        record = await self._client.read(type, external_id=external_id)
+        if record is None:
+            refs = await self._refs(event)
+            await self._directory.require_open(event.posting_on)
+            replace = ("item", "apply") if refs.apply_to else ("item",) if type in _DOCUMENTS else ()
+            id = await self._client.upsert(type, external_id, translate.charge(event, refs), replace=replace)
+            record = await self._client.read(type, id=id)
+            if record is None or record.get("externalId") != external_id:
+                raise Unsure(f"{type} {id} was acknowledged, but is not there under {external_id}")
+        if (why := translate.difference(event, record)) is not None:
+            raise Rejected(
+                f"{type} {record['id']} bears {external_id} already, but {why}; correct or delete it in "
+                "NetSuite, then retry",
+                reason="duplicate",
+                peer_words=f"{type} {record['id']}: {why}",
+            )
+        return self._posted(event, type, record)
+
+    def _posted(self, event: ChargeDetermined, type: str, record: dict[str, Any]) -> Receipt:
+        id = str(record["id"])
+        # Time bills, charges and transactions are numbered apart: the type makes the id unique.
+        remote_id = f"{type}/{id}"
+        links = [Link(kind="charge", key=event.charge, remote_id=remote_id)]
+        if type == "invoice":
+            links.append(Link(kind="invoice", key=self._ctx.key(id), remote_id=id))
+        posted = ChargePosted(
+            source=self._ctx.instance,
+            entity=event.entity,
+            occurred_at=self._ctx.now(),
+            correlation=event.correlation or event.id,
+            causation=event.id,
+            charge=event.charge,
+            system=self._ctx.instance,
+            remote_id=remote_id,
+            posted_on=event.posting_on,
+            amount=event.amount,
+            currency=event.currency,
+            project=event.project,
+        )
+        detail = str(record.get("tranId") or self._settings.external_id(event.charge))
+        return Receipt(remote_id=remote_id, detail=detail, links=links, facts=[posted])
+
+    async def _refs(self, event: ChargeDetermined) -> Refs:
+        """The internal ids a charge needs.
+
+        Raises:
+            Unmet: the project, or the charge it reverses, is not in NetSuite yet.
+            Rejected: an item, employee or segment is not mapped in the settings.
+        """
+        job = await self._ctx.crosswalk.remote_id("project", event.project)
+        if job is None:
+            raise Unmet(f"project {event.project} is not in NetSuite yet")
+        item = self._settings.items.get(event.service or "", self._settings.default_item)
+        if item is None:
+            raise Rejected(f"no item for service {event.service!r}; add it to items", reason="mapping")
+        employee = None
+        if event.origin == "time":
+            employee = await self._employee(event.resource)
+        return Refs(
+            job=job,
+            item=item,
+            currency=await self._directory.currency_id(event.currency),
+            subsidiary=self._settings.subsidiary(event.entity),
+            employee=employee,
+            segments=self._segments(event),
+            apply_to=await self._settles(event),
+        )
+
+    async def _employee(self, resource: str | None) -> str:
+        found = await self._ctx.crosswalk.remote_id("resource", resource) if resource else None
+        if found is None and self._settings.default_employee is None:
+            raise Rejected(
+                f"resource {resource!r} has no employee; link it in the crosswalk or set default_employee",
+                reason="mapping",
+            )
+        return found or str(self._settings.default_employee)
+
+    def _segments(self, event: ChargeDetermined) -> dict[str, str]:
+        segments: dict[str, str] = {}
+        for name, ids in self._settings.dimensions.items():
+            value = event.dimensions.get(name)
+            if value is None:
+                continue
+            if value not in ids:
+                raise Rejected(f"{name} {value!r} is not mapped; add it to dimensions", reason="mapping")
+            segments[name] = ids[value]
+        return segments
+
+    async def _settles(self, event: ChargeDetermined) -> str | None:
+        """The invoice a reversal is applied to: the one it takes back, if that is approved and unpaid.
+
+        Raises:
+            Unmet: the reversed charge is not posted yet.
+        """
+        if event.reverses is None:
+            return None
+        remote = await self._ctx.crosswalk.remote_id("charge", event.reverses)
+        if remote is None:
+            raise Unmet(f"charge {event.reverses}, which this reverses, is not in NetSuite yet")
+        type, _, id = remote.partition("/")
+        if type != "invoice" or translate.record_type(event) != "creditMemo":
+            return None
+        invoice = await self._client.read("invoice", id=id)
+        if invoice is None:
+            return None
+        open_amount = translate.number(invoice.get("amountRemaining")) or Decimal(0)
+        approved = (invoice.get("approvalStatus") or {}).get("id") == APPROVED
+        return id if approved and open_amount >= -event.amount else None
+
+
+_DOCUMENTS = ("invoice", "creditMemo")

@@ -1,0 +1,217 @@
+"""Facts out of NetSuite, by SuiteQL: invoices, credits and payments by keyset, periods by comparison."""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+
+import msgspec
+
+from isthmus.events import BusinessEvent
+from isthmus.sdk import Context, Link, Page, Refused, Source
+from isthmus_netsuite import reading
+from isthmus_netsuite.client import Client, Row
+from isthmus_netsuite.directory import Directory, listed, quoted
+from isthmus_netsuite.reading import Frame, Lines, Party, PeriodState
+from isthmus_netsuite.settings import NetSuiteSettings
+from isthmus_netsuite.stamps import ORACLE_STAMP, Cursor, read_cursor, reread_from, to_stamp, write_cursor
+
+TYPES = {"invoices": "CustInvc", "credits": "CustCred", "payments": "CustPymt"}
+PLACES = {"invoices": "invoice", "credits": "creditMemo", "payments": "customerPayment"}
+
+
+class PeriodsCursor(msgspec.Struct, frozen=True, kw_only=True):
+    """What was last told of each period, by internal id."""
+
+    periods: dict[str, PeriodState] = {}
+
+
+class NetSuiteSource(Source):
+    """Four streams; each is read again from its watermark less the overlap."""
+
+    streams = ("invoices", "credits", "payments", "periods")
+
+    def __init__(
+        self, client: Client, directory: Directory, settings: NetSuiteSettings, ctx: Context
+    ) -> None:
+        self._client = client
+        self._directory = directory
+        self._settings = settings
+        self._ctx = ctx
+
+    async def pull(self, stream: str, cursor: bytes | None) -> Page:
+        if stream == "periods":
+            return await self._periods(read_cursor(cursor, PeriodsCursor))
+        return await self._transactions(stream, read_cursor(cursor, Cursor))
+
+    async def _transactions(self, stream: str, cursor: Cursor) -> Page:
+        """One page of a sweep, in the order (stamp, id), which no later change can reorder backwards."""
+        since = cursor.since
+        if not cursor.sweeping and cursor.watermark:
+            since = reread_from(cursor.watermark, self._settings.overlap_s, self._settings.zone)
+        rows = await self._client.query(self._sweep(stream, since, cursor))
+        page = _Reading(self._ctx.instance)
+        if rows:
+            await self._translate(stream, rows, page)
+        watermark = max([cursor.watermark, *(row["modified"] for row in rows)])
+        more = len(rows) == self._client.page_size
+        after = Cursor(watermark=watermark)
+        if more:
+            last = rows[-1]
+            after = Cursor(watermark=watermark, since=since, stamp=last["modified"], id=int(last["id"]))
+        return Page(
+            events=page.events, next=write_cursor(after), more=more, refused=page.refused, links=page.links
+        )
+
+    def _sweep(self, stream: str, since: str, cursor: Cursor) -> str:
+        """The SuiteQL of the next page. Values in it are stamps, digits and our own prefix."""
+        where = [f"type = {quoted(TYPES[stream])}"]
+        if cursor.sweeping:
+            at = _date(cursor.stamp)
+            where.append(f"(lastmodifieddate > {at} OR (lastmodifieddate = {at} AND id > {cursor.id}))")
+        elif since:
+            where.append(f"lastmodifieddate >= {_date(since)}")
+        settled = self._ctx.now() - timedelta(seconds=self._settings.settle_s)
+        where.append(f"lastmodifieddate <= {_date(to_stamp(settled, self._settings.zone))}")
+        if stream == "credits":
+            ours = quoted(self._settings.external_id_prefix + ":%")
+            where.append(f"(externalid IS NULL OR externalid NOT LIKE {ours})")
+        return (
+            "SELECT id, tranid, entity, currency, status, approvalstatus, voided, memo, externalid, "  # noqa: S608
+            "foreigntotal AS total, TO_CHAR(trandate, 'YYYY-MM-DD') AS trandate, "
+            f"TO_CHAR(duedate, 'YYYY-MM-DD') AS duedate, "
+            f"TO_CHAR(lastmodifieddate, '{ORACLE_STAMP}') AS modified "
+            f"FROM transaction WHERE {' AND '.join(where)} ORDER BY lastmodifieddate, id"
+        )
+
+    async def _translate(self, stream: str, rows: Sequence[Row], page: "_Reading") -> None:
+        ids = [row["id"] for row in rows]
+        lines = await self._lines(ids)
+        symbols = await self._directory.symbols()
+        applied: Mapping[str, list[Row]] = {}
+        if stream == "invoices":
+            parties = await self._directory.parties(row["entity"] for row in rows if "entity" in row)
+        else:
+            applied = await self._applied(ids)
+            owners = (row["entity"] for links in applied.values() for row in links if "entity" in row)
+            parties = await self._directory.parties(owners)
+        for row in rows:
+            id = row["id"]
+            try:
+                settled = lines.get(id, Lines())
+                frame = Frame(
+                    source=self._ctx.instance,
+                    entity=self._settings.entity_of(settled.subsidiary) or self._ctx.entity,
+                    zone=self._settings.zone,
+                    currency=symbols[row["currency"]],
+                )
+                if stream == "invoices":
+                    page.add_invoice(row, settled, parties[row["entity"]], frame, self._ctx.key(id))
+                else:
+                    await self._settlements(stream, row, applied.get(id, ()), parties, frame, page)
+            except (KeyError, ValueError) as error:
+                page.refuse(error, f"/services/rest/record/v1/{PLACES[stream]}/{id}", row)
+
+    async def _settlements(
+        self,
+        stream: str,
+        row: Row,
+        applied: Sequence[Row],
+        parties: Mapping[str, Party],
+        frame: Frame,
+        page: "_Reading",
+    ) -> None:
+        """What a payment or credit memo settles, one fact per invoice; unapplied it says nothing yet."""
+        for link in applied:
+            invoice = await self._directory.key("invoice", link["previousdoc"])
+            project = parties[link["entity"]].project
+            if stream == "credits":
+                key = self._ctx.key(f"{row['id']}/{link['previousdoc']}")
+                page.events.append(
+                    reading.credit(row, link, frame, key=key, invoice=invoice, project=project)
+                )
+            else:
+                key = self._ctx.key(f"{row['id']}/{link['previousdoc']}")
+                page.links.append(
+                    Link(kind="payment", key=key, remote_id=f"{row['id']}/{link['previousdoc']}")
+                )
+                page.events.append(
+                    reading.payment(row, link, frame, key=key, invoice=invoice, project=project)
+                )
+
+    async def _lines(self, ids: Sequence[str]) -> dict[str, Lines]:
+        """The lines of these transactions, folded."""
+        rows: dict[str, list[Row]] = defaultdict(list)
+        q = (
+            "SELECT transaction, id, mainline, subsidiary, custcol_isth_charge, custcol_isth_amount, "  # noqa: S608
+            f"custcol_isth_contract FROM transactionline WHERE transaction IN ({listed(ids)}) "
+            "AND (mainline = 'T' OR custcol_isth_charge IS NOT NULL) ORDER BY transaction, id"
+        )
+        async for row in self._client.query_all(q):
+            rows[row["transaction"]].append(row)
+        return {id: reading.lines_of(found) for id, found in rows.items()}
+
+    async def _applied(self, ids: Sequence[str]) -> dict[str, list[Row]]:
+        """The invoices these payments or credit memos settle, with what each still asks for."""
+        rows: dict[str, list[Row]] = defaultdict(list)
+        q = (
+            "SELECT l.nextdoc, l.previousdoc, l.foreignamount, i.entity, "  # noqa: S608
+            "i.foreignamountunpaid AS unpaid FROM previoustransactionlinelink l "
+            "INNER JOIN transaction i ON i.id = l.previousdoc "
+            f"WHERE l.nextdoc IN ({listed(ids)}) AND l.linktype = 'Payment' AND i.type = 'CustInvc' "
+            "ORDER BY l.nextdoc, l.previousdoc"
+        )
+        async for row in self._client.query_all(q):
+            rows[row["nextdoc"]].append(row)
+        return dict(rows)
+
+    async def _periods(self, cursor: PeriodsCursor) -> Page:
+        """All base periods, compared with what was last told of each; some hundred rows at most."""
+        page = _Reading(self._ctx.instance)
+        told = dict(cursor.periods)
+        q = (
+            "SELECT id, periodname, closed, alllocked, arlocked, aplocked, "
+            "TO_CHAR(startdate, 'YYYY-MM-DD') AS startdate, TO_CHAR(enddate, 'YYYY-MM-DD') AS enddate, "
+            "TO_CHAR(closedondate, 'YYYY-MM-DD') AS closedondate FROM accountingperiod "
+            "WHERE isyear = 'F' AND isquarter = 'F' AND isadjust = 'F' ORDER BY startdate, id"
+        )
+        async for row in self._client.query_all(q):
+            try:
+                events, state = reading.period(
+                    row,
+                    told.get(row["id"], PeriodState()),
+                    source=self._ctx.instance,
+                    entity=self._ctx.entity,
+                    zone=self._settings.zone,
+                    now=self._ctx.now(),
+                )
+            except (KeyError, ValueError) as error:
+                page.refuse(error, f"/services/rest/record/v1/accountingPeriod/{row.get('id')}", row)
+                continue
+            page.events.extend(events)
+            if state != PeriodState():
+                told[row["id"]] = state
+        return Page(events=page.events, next=write_cursor(PeriodsCursor(periods=told)), refused=page.refused)
+
+
+class _Reading:
+    """What one page gathers."""
+
+    def __init__(self, instance: str) -> None:
+        self.events: list[BusinessEvent] = []
+        self.refused: list[Refused] = []
+        self.links: list[Link] = []
+
+    def add_invoice(self, row: Row, lines: Lines, party: Party, frame: Frame, key: str) -> None:
+        event = reading.invoice(row, lines, party, frame, key)
+        if event is not None:
+            self.events.append(event)
+            self.links.append(Link(kind="invoice", key=key, remote_id=row["id"]))
+
+    def refuse(self, error: Exception, place: str, row: Row) -> None:
+        why = f"column {error} is missing" if isinstance(error, KeyError) else str(error)
+        reason = f"{why}; correct the record in NetSuite, which tells it again"
+        self.refused.append(Refused(reason=reason, place=place, raw=msgspec.json.encode(dict(row))))
+
+
+def _date(stamp: str) -> str:
+    return f"TO_DATE({quoted(stamp)}, '{ORACLE_STAMP}')"
