@@ -1,17 +1,16 @@
 """Asks the running daemon over its admin socket, or, offline, the store itself under the daemon's lock."""
 
-import getpass
 import os
 import tomllib
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
 from isthmus.cli.exits import CONFIG, PROBLEMS, UNREACHABLE, Leave
-from isthmus.sdk.errors import ConnectorError
-from isthmus.sdk.http import Http, open_http, over_socket
+from isthmus.ops.client import AdminRefused, AdminUnreachable, Client
+from isthmus.ops.client import connected as admin_client
 
 T = TypeVar("T")
 
@@ -36,42 +35,23 @@ def places(config: Path) -> tuple[Path, Path]:
         raise Leave(CONFIG, f"{file}: cannot be read ({error}); see: isthmus config check") from None
 
 
-class Client:
-    """Questions to the daemon as plain JSON values."""
-
-    def __init__(self, http: Http) -> None:
-        self._http = http
-
-    async def get(self, path: str, **params: Any) -> Any:
-        return await self._ask("GET", path, params=_given(params))
-
-    async def post(self, path: str, order: Mapping[str, Any] | None = None, **params: Any) -> Any:
-        return await self._ask("POST", path, params=_given(params), json=dict(order or {}))
-
-    async def _ask(self, method: str, path: str, **options: Any) -> Any:
-        try:
-            reply = await self._http.request(method, path, **options)
-        except ConnectorError as error:
-            raise Leave(UNREACHABLE, f"the daemon cannot be reached: {error}") from error
-        answer = reply.json()
-        if not reply.ok:
-            raise Leave(PROBLEMS, answer.get("error", reply.words()))
-        return answer
-
-
 @asynccontextmanager
 async def connected(config: Path | None) -> AsyncIterator[Client]:
     """A client of the daemon that runs with this configuration.
 
     Raises:
-        Leave: there is no socket; exit 69.
+        Leave: there is no socket, or nobody answers on it (exit 69); or the daemon says no (exit 1).
     """
     _, socket = places(config_directory(config))
     if not socket.exists():
         raise Leave(UNREACHABLE, f"no daemon answers on {socket}; see: systemctl status isthmus")
-    headers = {"x-isthmus-user": getpass.getuser()}
-    async with open_http("http://localhost", headers=headers, transport=over_socket(socket)) as http:
-        yield Client(http)
+    async with admin_client(socket) as client:
+        try:
+            yield client
+        except AdminUnreachable as error:
+            raise Leave(UNREACHABLE, str(error)) from error
+        except AdminRefused as error:
+            raise Leave(PROBLEMS, str(error)) from error
 
 
 async def ask_store(config: Path | None, question: Callable[[Any], Awaitable[T]]) -> T:
@@ -95,7 +75,3 @@ async def ask_store(config: Path | None, question: Callable[[Any], Awaitable[T]]
             return await question(Desk(store, now=lambda: datetime.now(UTC)))
         except NotFound as error:
             raise Leave(PROBLEMS, str(error)) from error
-
-
-def _given(params: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in params.items() if value is not None}

@@ -76,7 +76,7 @@ def simulate(
     """
     import trio
 
-    from isthmus.cli.simulators import serve_simulator
+    from isthmus.cli.simulating import serve_simulator
 
     trio.run(serve_simulator, plugin, port, seed, state)
 
@@ -98,7 +98,7 @@ def demo(
 
     from isthmus.demo.play import play
 
-    return trio.run(play, json, port, keep)
+    return 0 if trio.run(play, json, port, keep) else PROBLEMS
 
 
 @app.command
@@ -177,7 +177,7 @@ def event_trace(
 
     Example: isthmus event trace crm:0065g00000AbCdE
     """
-    from isthmus.cli.timeline import timeline
+    from isthmus.ops.timeline import timeline
 
     steps = (
         _offline(config, lambda desk: desk.trace(key)) if offline else _ask("GET", f"/v1/trace/{key}", config)

@@ -3,15 +3,12 @@
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import trio
 
-from isthmus.cli.client import Client
-from isthmus.sdk.http import open_http, over_socket
+from isthmus.ops.client import connected
 
 START_WITHIN_S = 30.0
 
@@ -61,8 +58,7 @@ class DaemonProcess:
             return 0
         self._process.send_signal(signal.SIGTERM)
         with trio.move_on_after(30):
-            while self._process.poll() is None:
-                await trio.sleep(0.05)
+            await trio.to_thread.run_sync(self._process.wait, abandon_on_cancel=True)
         self.kill()
         return int(self._process.returncode)
 
@@ -70,19 +66,14 @@ class DaemonProcess:
     def running(self) -> bool:
         return self._process is not None and self._process.poll() is None
 
-    @asynccontextmanager
-    async def asked(self) -> AsyncIterator[Client]:
-        """A client of its admin socket."""
-        headers = {"x-isthmus-user": "demo"}
-        async with open_http("http://localhost", headers=headers, transport=over_socket(self.socket)) as http:
-            yield Client(http)
-
     async def ask(self, path: str, **params: Any) -> Any:
-        async with self.asked() as client:
+        """Ask its admin socket."""
+        async with connected(self.socket) as client:
             return await client.get(path, **params)
 
     async def tell(self, path: str, order: dict[str, Any]) -> Any:
-        async with self.asked() as client:
+        """Give its admin socket an order."""
+        async with connected(self.socket) as client:
             return await client.post(path, order)
 
     def _told(self, begins: int) -> bytes:

@@ -6,8 +6,8 @@ from typing import Any
 
 import msgspec
 
-from isthmus.cli.simulators import installed_connectors
 from isthmus.demo.world import INSTANCES, World
+from isthmus.runtime.simulators import installed_connectors
 from isthmus.sdk.secret import Secret
 
 __all__ = ["ENTITY_DE", "ENTITY_US", "write_configuration"]

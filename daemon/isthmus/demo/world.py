@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import trio
 
-from isthmus.cli.simulators import simulator_class
+from isthmus.runtime.simulators import simulator_class
 from isthmus.sdk.http import Http, open_http
 from isthmus.sdk.simulator import Record, Simulator, serve
 

@@ -69,14 +69,6 @@ class Catalogue:
         # What runs.
         self.build = self._add(Info, "build", "Version of isthmus, Python and SQLite")
         self.connector = self._add(Info, "connector", "Plugin and SDK interface of a connector", "connector")
-        self.reload_successful = self._add(
-            Gauge,
-            "config_last_reload_successful",
-            "1 when the newest configuration was taken, 0 when refused",
-        )
-        self.reload_at = self._add(
-            Gauge, "config_last_reload_success_timestamp_seconds", "When a configuration was taken last"
-        )
 
         # Peers.
         self.connector_state = self._add(

@@ -16,7 +16,11 @@ LOOPBACK_HOSTS = frozenset({"127.0.0.1", "localhost", "[::1]"})
 
 
 class HostGuard:
-    """Answers 421 unless the request has exactly one Host header, with a name of the list (any port)."""
+    """Answers 421 unless the request has exactly one Host header, with a name that is ours (any port).
+
+    Ours are the names of the list, and the very address the connection came in by: a page that was loaded
+    from there is our own, while one that rebinds a name still carries that name.
+    """
 
     def __init__(self, app: ASGIApp, hosts: Collection[str] = LOOPBACK_HOSTS) -> None:
         self._app = app
@@ -26,7 +30,7 @@ class HostGuard:
         if scope["type"] != "http":
             return  # no lifespan and no websocket is served
         named = [value for name, value in scope["headers"] if name == b"host"]
-        if len(named) != 1 or _name(named[0]) not in self._hosts:
+        if len(named) != 1 or _name(named[0]) not in {*self._hosts, *_address(scope)}:
             answer = PlainTextResponse("this Host is not served here; see daemon.ops_hosts\n", 421)
             await answer(scope, receive, send)
             return
@@ -85,6 +89,14 @@ class BodyLimit:
 
     async def _refuse(self, status: int, text: str, scope: Scope, receive: Receive, send: Send) -> None:
         await PlainTextResponse(text, status, headers={"connection": "close"})(scope, receive, send)
+
+
+def _address(scope: Scope) -> list[str]:
+    """The address of our end of the connection, as a Host header would have it; none on a unix socket."""
+    server = scope.get("server")
+    if not server or server[1] is None:
+        return []
+    return [f"[{server[0]}]" if ":" in server[0] else str(server[0])]
 
 
 def _name(host: bytes) -> str:

@@ -136,12 +136,6 @@ class Metrics:
         text = f"{api[0]}.{api[1]}"
         self._c.connector.labels(connector).info({"plugin": plugin, "plugin_version": version, "api": text})
 
-    def reloaded(self, at: datetime, *, taken: bool) -> None:
-        """A configuration was taken, or refused."""
-        self._c.reload_successful.set(1 if taken else 0)
-        if taken:
-            self._c.reload_at.set(at.timestamp())
-
     # Peers
 
     def state(self, connector: str, state: str) -> None:

@@ -14,14 +14,18 @@ __all__ = ["IntakeMetrics", "LaneMetrics"]
 
 
 class IntakeMetrics(Watch):
-    """Counts what the streams of one connector instance tell."""
+    """Counts what the streams of one connector instance tell; ``every_s`` is how often they are read."""
 
-    def __init__(self, metrics: Metrics, connector: str, now: Callable[[], datetime]) -> None:
+    def __init__(
+        self, metrics: Metrics, connector: str, now: Callable[[], datetime], *, every_s: float = 60.0
+    ) -> None:
         self._metrics = metrics
         self._connector = connector
         self._now = now
+        self._every_s = every_s
 
     def pulled(self, stream: str, page: Page, recorded: Recorded) -> None:
+        self._metrics.reads(self._connector, stream, self._every_s)
         for kind, n in Counter(event.kind for event in page.events).items():
             self._metrics.received(self._connector, kind, n)
         self._metrics.duplicates(self._connector, recorded.duplicates)

@@ -69,7 +69,7 @@ class Simulator(ABC):
         ids[kind] = ids.get(kind, start - 1) + 1
         return ids[kind]
 
-    async def background(self) -> None:
+    async def background(self) -> None:  # noqa: B027  most systems do nothing by themselves
         """What this system does by itself while it is served, such as a nightly job; nothing by default.
 
         Started when the server is up, cancelled when it stops.

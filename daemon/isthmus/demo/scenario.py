@@ -1,0 +1,279 @@
+"""What happens in the demo, step by step, as the people of the firm do it."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import msgspec
+import trio
+
+from isthmus.demo.books import compare, read_ledgers
+from isthmus.demo.contracts import CONTRACTS, Contract
+from isthmus.demo.process import DaemonProcess
+from isthmus.demo.world import World
+
+__all__ = ["STEPS", "Scenario", "Step"]
+
+MONTH = "2026-10"
+PATIENCE_S = 60.0
+
+CLOSED = {
+    "type": "https://www.rfc-editor.org/rfc/rfc9110.html#section-15.5.1",
+    "title": "Bad Request",
+    "status": 400,
+    "o:errorDetails": [
+        {
+            "detail": "Error while accessing a resource. The period of this transaction is closed.",
+            "o:errorCode": "USER_ERROR",
+        }
+    ],
+}
+
+
+class Step(msgspec.Struct, frozen=True, kw_only=True):
+    """One step: its name, and what is done."""
+
+    name: str
+    act: Callable[["Scenario"], Awaitable[None]]
+
+
+class Scenario:
+    """The world, the daemon, and what the people have learnt so far."""
+
+    def __init__(self, world: World, daemon: DaemonProcess) -> None:
+        self.world = world
+        self.daemon = daemon
+        self.deals: dict[str, dict[str, Any]] = {}
+        """By deal name: the ids the CRM gave."""
+        self.people: dict[str, str] = {}
+        """Name to PSA user id."""
+        self.entries: dict[str, list[str]] = {}
+        """By deal name: ids of time entries."""
+        self.amended = False
+        self.faults: list[str] = []
+
+    def project(self, contract: Contract) -> str:
+        """The project's key: the deal as the CRM numbers it."""
+        return f"crm:{self.deals[contract.deal]['opportunity']}"
+
+    async def until(self, what: str, holds: Callable[[], Awaitable[bool]]) -> None:
+        """Wait for the systems to agree on something.
+
+        Raises:
+            RuntimeError: they do not within `PATIENCE_S` seconds, or the daemon ended.
+        """
+        with trio.move_on_after(PATIENCE_S):
+            while not await holds():
+                if not self.daemon.running:
+                    raise RuntimeError(f"the daemon ended while waiting for: {what}; see {self.daemon.log}")
+                await trio.sleep(0.1)
+            return
+        raise RuntimeError(f"not within {PATIENCE_S:g} s: {what}; see {self.daemon.log}")
+
+    async def settled(self, *rows: str) -> None:
+        """Wait until the rows of the closing table whose names start so agree."""
+
+        async def agree() -> bool:
+            table = compare(await read_ledgers(self.world), amended=self.amended)
+            return all(row.agrees for row in table if row.what.startswith(rows))
+
+        await self.until(f"{', '.join(rows)} agree", agree)
+
+    async def count(self, instance: str, *kinds: str) -> int:
+        return len(await self.world.systems[instance].of_kind(*kinds))
+
+
+async def win(scenario: Scenario) -> None:
+    """Sales wins the deals; an expired session is in the way."""
+    crm = scenario.world.crm
+    for number, contract in enumerate(CONTRACTS):
+        scenario.deals[contract.deal] = await crm.do(
+            "win_deal",
+            account=contract.account,
+            name=contract.deal,
+            amount=f"{contract.value}.00",
+            currency=contract.currency,
+            entity=contract.entity,
+            lines=contract.lines(),
+            signed_on="2026-09-21",
+            starts_on="2026-10-01",
+            time_zone=contract.time_zone,
+        )
+        if number == 0:
+            await crm.do("expire_sessions")
+            scenario.faults.append("session expired")
+    await scenario.settled("project ")
+
+
+async def staff(scenario: Scenario) -> None:
+    """The PSA gets its people; they appear in the planner."""
+    for contract in CONTRACTS:
+        for name, role in contract.people.items():
+            email = f"{name.replace(' ', '.').lower()}@example.com"
+            user = await scenario.world.psa.do("add_user", name=name, role=role, email=email)
+            scenario.people[name] = str(user["id"])
+
+    async def planned() -> bool:
+        return await scenario.count("planner", "person") >= len(scenario.people)
+
+    await scenario.until("people in the planner", planned)
+
+
+async def work(scenario: Scenario) -> None:
+    """A month of work is approved, while systems throttle and fail."""
+    await scenario.world.netsuite.fault(
+        "throttle", match={"method": "PUT", "path_prefix": "/services/rest/record"}, skip=10, retry_after_s=1
+    )
+    await scenario.world.psa.fault(
+        "status", match={"method": "GET", "path_prefix": "/api/v1/time_entries"}, status=503, times=3
+    )
+    await scenario.world.planner.do("use_up_rate_limit", calls=2)
+    scenario.faults += ["429 with Retry-After (NetSuite)", "503 burst (PSA)", "429 (planner)"]
+    for number, contract in enumerate(CONTRACTS):
+        done = await scenario.world.psa.do(
+            "work_month",
+            workspace=scenario.project(contract),
+            users=[scenario.people[name] for name in contract.people],
+            month=MONTH,
+            entries=contract.entries,
+            seed=number,
+        )
+        scenario.entries[contract.deal] = done["entries"]
+
+
+async def crash(scenario: Scenario) -> None:
+    """While charges are being posted, the daemon is killed and started again."""
+
+    async def posting() -> bool:
+        return await scenario.count("netsuite", "timeBill") >= 25
+
+    await scenario.until("charges being posted", posting)
+    scenario.daemon.kill()
+    scenario.faults.append("kill -9")
+    await scenario.daemon.start()
+    await scenario.settled("billed on")
+
+
+async def spend(scenario: Scenario) -> None:
+    """Expenses are approved on the contract that pays them."""
+    psa = scenario.world.psa
+    contract = CONTRACTS[2]
+    ids = []
+    for number, (category, amount) in enumerate(
+        [("Travel", 41_250), ("Lodging", 28_800), ("Travel", 9_990), ("Meals", 3_475)]
+    ):
+        row = await psa.do(
+            "add_expense",
+            workspace=scenario.project(contract),
+            user=next(iter(scenario.people[name] for name in contract.people)),
+            date=f"{MONTH}-{12 + number}",
+            category=category,
+            amount_in_cents=amount,
+            currency=contract.currency,
+        )
+        ids.append(row["id"])
+    await psa.do("approve_expenses", expenses=ids)
+    await scenario.settled("billed on")
+
+
+async def achieve(scenario: Scenario) -> None:
+    """Milestones are completed; the answer to an invoice request gets lost."""
+    await scenario.world.netsuite.fault(
+        "lose_response", match={"method": "PUT", "path_prefix": "/services/rest/record/v1/invoice"}
+    )
+    scenario.faults.append("lost response on an invoice (NetSuite)")
+    for story in await scenario.world.psa.of_kind("Story"):
+        if story.fields["story_type"] == "milestone" and story.fields["title"] != "Go-live":
+            await scenario.world.psa.do("complete_milestone", story=story.id)
+    await scenario.settled("billed on")
+
+
+async def amend(scenario: Scenario) -> None:
+    """A change order raises a cap; the hours it held back are billed."""
+    contract = CONTRACTS[1]
+    before = await scenario.count("netsuite", "timeBill")
+    await scenario.world.crm.do(
+        "amend_contract",
+        contract=scenario.deals[contract.deal]["contract"],
+        lines=contract.lines(cap=contract.raised_cap),
+        effective_on="2026-10-01",
+        reason="Phase two ordered",
+    )
+    scenario.amended = True
+    await scenario.settled("billed on")
+    assert await scenario.count("netsuite", "timeBill") > before, "the change order released nothing"
+
+
+async def correct(scenario: Scenario) -> None:
+    """Hours that were billed already are corrected, in both ERPs."""
+    for contract in (CONTRACTS[0], CONTRACTS[2]):
+        await scenario.world.psa.do("correct_time", entry=scenario.entries[contract.deal][-1], hours="1.25")
+    await scenario.settled("billed on")
+
+
+async def refuse(scenario: Scenario) -> None:
+    """The ERP refuses one record, its period being closed; finance reopens it and retries."""
+    await scenario.world.netsuite.fault(
+        "status",
+        match={"method": "PUT", "path_prefix": "/services/rest/record/v1/timeBill"},
+        status=400,
+        body=CLOSED,
+    )
+    scenario.faults.append("closed period (NetSuite)")
+    contract = CONTRACTS[1]
+    entry = await scenario.world.psa.do(
+        "log_time",
+        workspace=scenario.project(contract),
+        user=next(iter(scenario.people[name] for name in contract.people)),
+        date=f"{MONTH}-30",
+        hours="6.5",
+        service="Consulting",
+    )
+    await scenario.world.psa.do("approve_time", entries=[entry["id"]])
+
+    async def refused() -> bool:
+        found = await scenario.daemon.ask("/v1/exceptions", error_class="period")
+        return len(found) == 1
+
+    await scenario.until("the refused record among the exceptions", refused)
+    await scenario.daemon.tell("/v1/exceptions/retry", {"every": True, "why": "period reopened"})
+    await scenario.settled("billed on")
+
+
+async def invoice(scenario: Scenario) -> None:
+    """Finance releases invoices in both ERPs; customers pay, one of them in part."""
+    for erp in (scenario.world.netsuite, scenario.world.ledger):
+        await erp.do("release_invoices")
+    await scenario.settled("invoices of", "invoice states")
+    for erp, kind in ((scenario.world.netsuite, "invoice"), (scenario.world.ledger, "invoice")):
+        found = await erp.of_kind(kind)
+        for number, record in enumerate(found):
+            amount = {"amount": "1000.00"} if number == 0 else {}
+            await erp.do("pay_invoice", invoice=record.id, **amount)
+    await scenario.settled("invoices of", "invoice states")
+
+
+async def close(scenario: Scenario) -> None:
+    """The month is closed in both ERPs; every ledger agrees."""
+    for erp in (scenario.world.netsuite, scenario.world.ledger):
+        await erp.do("close_period", period="2026-09")
+
+    async def told() -> bool:
+        return len(await scenario.daemon.ask("/v1/events", kind="period.closed")) >= 2
+
+    await scenario.until("closed periods known", told)
+    await scenario.settled("")
+
+
+STEPS = (
+    Step(name="three deals are won", act=win),
+    Step(name="people join", act=staff),
+    Step(name="a month of time is approved", act=work),
+    Step(name="the daemon is killed midway", act=crash),
+    Step(name="expenses are approved", act=spend),
+    Step(name="milestones are achieved", act=achieve),
+    Step(name="a change order raises a cap", act=amend),
+    Step(name="posted hours are corrected", act=correct),
+    Step(name="a closed period refuses a charge", act=refuse),
+    Step(name="invoices are released and paid", act=invoice),
+    Step(name="the books are closed", act=close),
+)
