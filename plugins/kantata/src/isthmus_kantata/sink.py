@@ -87,7 +87,8 @@ class Provisioning(Sink):
                 stories = await self._milestones_of(workspace)
                 terms = _terms(event)
                 if any(
-                    term.milestone not in stories or stories[term.milestone].get("title") != term.title
+                    term.milestone not in stories
+                    or not _same(stories[term.milestone].get("title"), term.title)
                     for term in terms
                 ):
                     return None
@@ -105,7 +106,7 @@ class Provisioning(Sink):
         row, listing = await self._client.write(
             "POST", "workspaces", "workspaces", body, include="external_references"
         )
-        if row.get("title") != event.name:
+        if not _same(row.get("title"), event.name):
             raise Unsure(f"creating project {event.project} was answered with another project, {row['id']}")
         references = listing.sides_of("external_references", row.get("external_reference_ids"))
         if not any(reference.get("service_model_ref") == event.project for reference in references):
@@ -158,7 +159,7 @@ class Provisioning(Sink):
             story = stories.get(term.milestone)
             if story is None:
                 stories[term.milestone] = await self._create_milestone(workspace, term)
-            elif story.get("title") != term.title:
+            elif not _same(story.get("title"), term.title):
                 stories[term.milestone] = await self._rename(story, term)
         return _milestone_receipt(workspace, terms, stories)
 
@@ -180,7 +181,7 @@ class Provisioning(Sink):
         row, listing = await self._client.write(
             "POST", "stories", "stories", body, include="external_references"
         )
-        if row.get("title") != term.title or row.get("story_type") != "milestone":
+        if not _same(row.get("title"), term.title) or row.get("story_type") != "milestone":
             raise Unsure(f"creating milestone {term.milestone} was answered with another story, {row['id']}")
         references = listing.sides_of("external_references", row.get("external_reference_ids"))
         if not any(kept.get("service_model_ref") == term.milestone for kept in references):
@@ -191,7 +192,7 @@ class Provisioning(Sink):
         row, _ = await self._client.write(
             "PUT", f"stories/{story['id']}", "stories", {"story": {"title": term.title}}
         )
-        if row["id"] != story["id"] or row.get("title") != term.title:
+        if row["id"] != story["id"] or not _same(row.get("title"), term.title):
             raise Unsure(
                 f"milestone {story['id']} was to be named {term.title!r} and is {row.get('title')!r}"
             )
@@ -293,6 +294,11 @@ class Provisioning(Sink):
                     f"reference {row['id']} was to say {field} {value!r}, it says {row.get(field)!r}"
                 )
         return row
+
+
+def _same(theirs: object, ours: str) -> bool:
+    """Whether a title is ours; blanks are Kantata's to trim."""
+    return " ".join(str(theirs).split()) == " ".join(ours.split())
 
 
 def _terms(event: Signed) -> list[MilestoneTerm]:

@@ -142,9 +142,8 @@ class Approvals(Source):
         phases = 1 if walk.resume is None else 2
         got = _Gathered()
         if walk.phase == 0:
-            listing = await self._client.list(
-                kind.collection, self._since(walk, kind.order, kind.include), page=walk.page
-            )
+            params = {**self._since(walk, kind.order, kind.include), "from_archived_workspaces": "true"}
+            listing = await self._client.list(kind.collection, params, page=walk.page)
             told = [row for row in listing.rows if self._settled(walk, row, _submission(kind, listing, row))]
             await self._tell(kind, listing, told, got)
             by_stamp, stamps = kind.by_stamp, _stamps(told)
@@ -308,7 +307,7 @@ class Approvals(Source):
         return got.page(following, more=following.started is not None)
 
     def _since(self, walk: Walk, order: str, include: str) -> dict[str, str]:
-        params = {"order": order, "from_archived_workspaces": "true"}
+        params = {"order": order}
         if include:
             params["include"] = include
         if walk.updated_after is not None:

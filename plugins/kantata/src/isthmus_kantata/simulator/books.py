@@ -348,8 +348,10 @@ class Books:
         return record
 
     def set_state(self, story: Record, state: str, *, user: str) -> None:
-        """Raises:
-        Invalid: no such state.
+        """Move a story to another state; its own state again changes nothing.
+
+        Raises:
+            Invalid: no such state.
         """
         if state not in STATES:
             raise Invalid("is not included in the list", "state")
@@ -517,8 +519,10 @@ class Books:
         return [row for row in self.all(kind) if row.fields["recent_submission_id"] == submission.id]
 
     def editable(self, line: Record) -> None:
-        """Raises:
-        Invalid: the line is part of an active submission.
+        """Refuse a change of a line that is handed in.
+
+        Raises:
+            Invalid: the line is part of an active submission.
         """
         if line.fields["active_submission_id"]:
             raise Invalid("cannot be changed while it is part of an active submission")
@@ -537,8 +541,10 @@ class Books:
 
 
 def status(key: object) -> Fields:
-    """Raises:
-    Invalid: the account has no such status.
+    """A status as a project shows it.
+
+    Raises:
+        Invalid: the account has no such status.
     """
     if str(key) not in STATUSES:
         raise Invalid("is not included in the list", "status_key")

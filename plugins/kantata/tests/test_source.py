@@ -1,0 +1,319 @@
+"""What the connector tells of a simulated account."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from datetime import date
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from isthmus.events import BusinessEvent
+from isthmus.sdk import Fatal, Link, Retryable, Secret, Source, Throttled
+from isthmus.sdk.simulator import Fault, Match
+from isthmus.sdk.testing import FakeContext, SourceContract, read_all
+from isthmus_kantata.simulator import KantataSimulator
+
+if TYPE_CHECKING:
+    from plugins.kantata.tests.conftest import Act, Clock, Psa
+
+
+def told(events: list[BusinessEvent]) -> list[tuple[str, str]]:
+    return [(event.kind, event.key) for event in events]
+
+
+async def read(source: Source | None, stream: str, cursor: bytes | None = None) -> tuple[Any, bytes]:
+    """The facts of a stream, each once as the daemon keeps them, and the cursor after them."""
+    assert source is not None
+    events, cursors = await read_all(source, stream, cursor)
+    return list({event.id: event for event in events}.values()), cursors[-1]
+
+
+class TestPromises(SourceContract):
+    """The promises of every source, over pages of five and many records of one second."""
+
+    @pytest.fixture
+    async def source(
+        self, psa: Psa, do: Act, clock: Clock, project: str, consultant: str
+    ) -> AsyncIterator[Source]:
+        month = do("work_month", workspace=project, users=3, month="2026-10", entries=12, seed=1)
+        clock.move(hours=1)
+        do("correct_time", entry=month["entries"][0], hours=1)
+        for n in range(7):
+            expense = do(
+                "add_expense",
+                workspace=project,
+                user=consultant,
+                date="2026-10-05",
+                category="Travel",
+                amount_in_cents=1000 + n,
+                currency="EUR",
+            )
+            do("approve_expenses", expenses=[expense["id"]])
+            clock.move(seconds=n % 2)
+            story = do("add_milestone", workspace=project, title=f"M{n}")
+            do("complete_milestone", story=story["id"])
+        do("move_project", workspace=project, status="active")
+        clock.move(seconds=10)
+        do("move_project", workspace=project, status="completed")
+        async with psa(page_size=5) as opened:
+            assert opened.source is not None
+            yield opened.source
+
+
+async def test_nothing_is_told_before_somebody_approves(
+    psa: Psa, do: Act, project: str, consultant: str
+) -> None:
+    entry = do(
+        "log_time", workspace=project, user=consultant, date="2026-10-05", hours=7.5, service="consulting"
+    )
+    async with psa() as opened:
+        assert (await read(opened.source, "time_entries"))[0] == []
+        do("approve_time", entries=[entry["id"]])
+        events, _ = await read(opened.source, "time_entries")
+    assert told(events) == [("time.approved", f"psa:{entry['id']}")]
+
+
+async def test_an_approval_is_met_though_the_entry_itself_did_not_change(
+    psa: Psa, do: Act, clock: Clock, project: str, consultant: str
+) -> None:
+    """Kantata may leave the stamp of the entry alone; the poll follows the submission as well."""
+    entry = do(
+        "log_time", workspace=project, user=consultant, date="2026-10-05", hours=8, service="consulting"
+    )
+    async with psa() as opened:
+        clock.move(days=1)
+        _, cursor = await read(opened.source, "time_entries")
+        clock.move(days=1)
+        do("approve_time", entries=[entry["id"]])
+        events, cursor = await read(opened.source, "time_entries", cursor)
+        assert told(events) == [("time.approved", f"psa:{entry['id']}")]
+        clock.move(days=1)
+        do("reject_time", entries=[entry["id"]], reason="wrong project")
+        events, cursor = await read(opened.source, "time_entries", cursor)
+        assert [(event.kind, event.reason) for event in events] == [("time.unapproved", "wrong project")]
+        clock.move(days=1)
+        events, _ = await read(opened.source, "time_entries", cursor)
+    assert {event.kind for event in events} <= {"time.unapproved"}
+
+
+async def test_a_correction_is_one_entry_with_growing_revisions(
+    psa: Psa, do: Act, clock: Clock, project: str, consultant: str
+) -> None:
+    entry = do(
+        "log_time", workspace=project, user=consultant, date="2026-10-05", hours=8, service="consulting"
+    )
+    do("approve_time", entries=[entry["id"]])
+    async with psa() as opened:
+        (first,), cursor = await read(opened.source, "time_entries")
+        do("correct_time", entry=f"psa:{entry['id']}", hours="6.25")
+        events, _ = await read(opened.source, "time_entries", cursor)
+    last = events[-1]
+    assert (last.kind, str(last.hours), last.entry) == ("time.approved", "6.25", first.entry)
+    assert last.revision > first.revision, "even within the same second"
+
+
+async def test_facts_carry_our_keys_where_the_crosswalk_knows_them(
+    psa: Psa, do: Act, context: FakeContext, project: str, consultant: str
+) -> None:
+    entry = do(
+        "log_time", workspace=project, user=consultant, date="2026-10-05", hours=8, service="consulting"
+    )
+    do("approve_time", entries=[entry["id"]])
+    async with psa() as opened:
+        (unlinked,), _ = await read(opened.source, "time_entries")
+        context.keep([Link(kind="project", key="crm:006", remote_id=project)])
+        (linked,), _ = await read(opened.source, "time_entries")
+    assert (unlinked.project, linked.project) == (f"psa:{project}", "crm:006")
+    assert unlinked.id == linked.id
+
+
+async def test_an_archived_project_still_tells_its_time(
+    psa: Psa, do: Act, clock: Clock, project: str, consultant: str
+) -> None:
+    entry = do(
+        "log_time", workspace=project, user=consultant, date="2026-10-05", hours=8, service="consulting"
+    )
+    do("approve_time", entries=[entry["id"]])
+    do("archive_project", workspace=project)
+    async with psa() as opened:
+        events, _ = await read(opened.source, "time_entries")
+    assert told(events) == [("time.approved", f"psa:{entry['id']}")]
+
+
+async def test_one_unreadable_record_is_refused_and_its_neighbours_are_told(
+    psa: Psa, do: Act, simulator: KantataSimulator, project: str, consultant: str
+) -> None:
+    ids = [
+        do("log_time", workspace=project, user=consultant, date="2026-10-05", hours=h, service="consulting")[
+            "id"
+        ]
+        for h in (1, 2, 3)
+    ]
+    do("approve_time", entries=ids)
+    record = simulator.books.get("TimeEntry", ids[1])
+    assert record is not None
+    record.fields["role_id"] = None
+    async with psa() as opened:
+        assert opened.source is not None
+        page = await opened.source.pull("time_entries", None)
+    assert [event.key for event in page.events] == [f"psa:{ids[0]}", f"psa:{ids[2]}"]
+    (refused,) = page.refused
+    assert refused.place == f"/api/v1/time_entries/{ids[1]}"
+    assert "role" in refused.reason
+    assert "default_service" in refused.reason
+
+
+async def test_a_change_younger_than_the_settling_time_waits_for_the_next_poll(
+    psa: Psa, do: Act, clock: Clock, project: str, consultant: str
+) -> None:
+    entry = do(
+        "log_time", workspace=project, user=consultant, date="2026-10-05", hours=8, service="consulting"
+    )
+    do("approve_time", entries=[entry["id"]])
+    async with psa(settle_s=2.0) as opened:
+        events, cursor = await read(opened.source, "time_entries")
+        assert events == []
+        clock.move(seconds=2)
+        events, _ = await read(opened.source, "time_entries", cursor)
+    assert told(events) == [("time.approved", f"psa:{entry['id']}")]
+
+
+async def test_an_expense_is_validated_and_withdrawn(
+    psa: Psa, do: Act, clock: Clock, project: str, consultant: str
+) -> None:
+    expense = do(
+        "add_expense",
+        workspace=project,
+        user=consultant,
+        date="2026-10-05",
+        category="Travel",
+        amount_in_cents=12345,
+        currency="EUR",
+    )
+    async with psa() as opened:
+        assert (await read(opened.source, "expenses"))[0] == []
+        do("approve_expenses", expenses=[expense["id"]])
+        (validated,), cursor = await read(opened.source, "expenses")
+        assert (validated.kind, str(validated.amount)) == ("expense.validated", "123.45")
+        clock.move(days=1)
+        do("withdraw_expense", expense=expense["id"])
+        (withdrawn,), _ = await read(opened.source, "expenses", cursor)
+    assert (withdrawn.kind, withdrawn.revision > validated.revision) == ("expense.withdrawn", True)
+
+
+async def test_a_milestone_keeps_the_key_that_isthmus_wrote_on_it_without_the_crosswalk(
+    psa: Psa, do: Act, simulator: KantataSimulator, project: str
+) -> None:
+    story = do("add_milestone", workspace=project, title="Go live")
+    simulator.books.refer(
+        "Story",
+        story["id"],
+        {"service_name": "isthmus", "service_model": "Milestone", "service_model_ref": "crm:m1"},
+    )
+    do("complete_milestone", story="crm:m1")
+    async with psa() as opened:
+        events, _ = await read(opened.source, "milestones")
+    assert told(events) == [("milestone.achieved", "crm:m1")]
+
+
+async def test_a_milestone_that_turned_between_two_polls_tells_each_turn(
+    psa: Psa, do: Act, project: str
+) -> None:
+    story = do("add_milestone", workspace=project, title="Go live")
+    async with psa() as opened:
+        _, cursor = await read(opened.source, "milestones")
+        for act in ("complete_milestone", "reopen_milestone", "complete_milestone"):
+            do(act, story=story["id"])
+        events, _ = await read(opened.source, "milestones", cursor)
+    assert [(event.kind, event.revision) for event in events] == [
+        ("milestone.achieved", 1),
+        ("milestone.reopened", 2),
+        ("milestone.achieved", 3),
+    ]
+
+
+async def test_a_stage_is_told_when_a_person_changed_it(psa: Psa, do: Act, project: str) -> None:
+    async with psa() as opened:
+        events, cursor = await read(opened.source, "projects")
+        assert events == [], "a project that was only created tells nothing"
+        do("move_project", workspace=project, status="In Progress")
+        do("move_project", workspace=project, status="on_hold")
+        events, _ = await read(opened.source, "projects", cursor)
+    assert [(event.previous, event.stage) for event in events] == [
+        ("planned", "active"),
+        ("active", "on_hold"),
+    ]
+
+
+async def test_a_person_is_told_once_and_again_when_something_about_him_changed(
+    psa: Psa, simulator: KantataSimulator, do: Act, consultant: str
+) -> None:
+    async with psa() as opened:
+        (first,), cursor = await read(opened.source, "users")
+        assert (first.key, first.role, first.revision) == (f"psa:{consultant}", "consulting", 1)
+        events, cursor = await read(opened.source, "users", cursor)
+        assert events == []
+        record = simulator.books.get("User", consultant)
+        assert record is not None
+        simulator.books.change(record, {"disabled": True})
+        (changed,), _ = await read(opened.source, "users", cursor)
+    assert (changed.status, changed.revision) == ("inactive", 2)
+
+
+async def test_users_without_a_role_are_no_resources_unless_asked_for(psa: Psa, consultant: str) -> None:
+    async with psa(people="all") as opened:
+        events, _ = await read(opened.source, "users")
+    assert {event.name for event in events} == {"Consultant One", "Integration"}
+
+
+async def test_census_reads_back_what_is_approved(psa: Psa, do: Act, project: str, consultant: str) -> None:
+    month = do("work_month", workspace=project, users=[consultant], month="2026-10", entries=5, seed=3)
+    do("log_time", workspace=project, user=consultant, date="2026-10-06", hours=1, service="consulting")
+    do("log_time", workspace=project, user=consultant, date="2026-11-02", hours=1, service="consulting")
+    async with psa(page_size=2) as opened:
+        assert opened.census is not None
+        rows = [row async for row in opened.census.rows("time", date(2026, 10, 1), date(2026, 10, 31))]
+    assert {row.remote_id for row in rows} == set(month["entries"])
+    assert str(sum(row.quantity or 0 for row in rows)) == f"{float(month['hours']):.2f}"
+
+
+async def test_a_wrong_token_is_fatal_and_is_tried_once(psa: Psa, simulator: KantataSimulator) -> None:
+    simulator.faults.add([Fault(fault="delay", delay_s=0, times=99)])
+    async with psa(token=Secret("revoked")) as opened:
+        assert opened.source is not None
+        with pytest.raises(Fatal, match="401"):
+            await opened.source.pull("time_entries", None)
+        assert opened.probe is not None
+        (check,) = await opened.probe.checks()
+    assert not check.ok
+    assert "token" in check.remedy
+    assert simulator.faults.faults[0].fired == 2, "one call of the source, one of the probe"
+
+
+async def test_opening_does_not_need_the_peer(psa: Psa) -> None:
+    async with psa(base_url="http://127.0.0.1:9/api/v1") as opened:
+        assert opened.source is not None
+        with pytest.raises(Retryable):
+            await opened.source.pull("users", None)
+
+
+async def test_a_throttle_without_a_named_pause_leaves_it_to_the_lane(
+    psa: Psa, simulator: KantataSimulator
+) -> None:
+    simulator.faults.add([Fault(fault="throttle", retry_after_s=None, match=Match(method="GET"))])
+    async with psa() as opened:
+        assert opened.source is not None
+        with pytest.raises(Throttled) as caught:
+            await opened.source.pull("users", None)
+    assert caught.value.retry_after_s is None
+
+
+async def test_a_probe_of_a_good_account_finds_nothing(psa: Psa) -> None:
+    async with psa() as opened:
+        assert opened.probe is not None
+        checks = {check.name: check.ok for check in await opened.probe.checks()}
+    del checks["clock"]  # the simulator lives in another month than its server's Date header
+    assert checks == dict.fromkeys(
+        ("login", "time approvals", "expense approvals", "references", "people"), True
+    )
