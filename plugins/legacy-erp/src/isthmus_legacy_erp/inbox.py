@@ -99,8 +99,9 @@ class Inbox:
         for interface in interfaces:
             here = [file for file in waiting if file.interface == interface]
             self._read(interface, here, look, now_s)
-            if interface.endswith(RESPONSE):
-                self._naks(interface.removesuffix(RESPONSE), look)
+        answered = {name.removesuffix(RESPONSE) for name in interfaces if name.endswith(RESPONSE)}
+        if answered:
+            self._naks(answered, look)
         return look
 
     def refused_lines(self, file: FileName) -> frozenset[int]:
@@ -211,17 +212,17 @@ class Inbox:
             raise _Unfit(file, "its bytes are not those of its marker", data)
         return data
 
-    def _naks(self, interface: str, look: Look) -> None:
+    def _naks(self, answered: set[str], look: Look) -> None:
         """Batches of ours that the ERP refused whole."""
         for name in self._drop.names("ack"):
             file = self._ours(name.removesuffix(NAK)) if name.endswith(NAK) else None
-            if file is None or file.interface != interface:
+            if file is None or file.interface not in answered:
                 continue
             try:
                 data = self._drop.disk.read(self._drop.folder("ack") / name, SMALL)
             except (FileNotFoundError, NotRegular, Growing):
                 continue
-            words = " ".join(data.decode("ascii", "replace").split())
+            words = " ".join(data.decode("ascii", "replace").split())[:WHY]
             reason = (
                 f"the ERP refused batch {file} whole, posted no line: {words}; mend the cause, then replay"
             )

@@ -139,6 +139,8 @@ class Outbox:
         highest = 0
         for folder in ("outbound", "ack", "archive"):
             for name in self._drop.names(folder):
+                if folder == "outbound" and not name.endswith(DONE):
+                    continue  # without a marker it was never read, so its number is free
                 if not name.startswith((f"{interface}_{company}_", f"{interface}{RESPONSE}_{company}_")):
                     continue
                 number = name.split("_")[2][:8]
