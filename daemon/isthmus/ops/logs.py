@@ -16,7 +16,7 @@ from urllib.parse import quote
 
 from isthmus.sdk.secret import Secret
 
-__all__ = ["KEYS", "JsonLines", "KnownKeysOnly", "Scrubber", "set_up"]
+__all__ = ["EVENT_NAME", "KEYS", "JsonLines", "KnownKeysOnly", "Scrubber", "set_up"]
 
 KEYS = (
     "connector",
@@ -27,13 +27,14 @@ KEYS = (
     "attempt",
     "outcome",
     "reason",
+    "place",
     "duration_s",
 )
-"""What a line may say beside its event; ``reason`` is the text of an error."""
+"""What a line may say beside its event; ``reason`` is the text of an error, ``place`` a file or a path."""
 
 MAX_TEXT = 2000
 MAX_TRACEBACK = 16_000
-_EVENT = re.compile(r"[a-z0-9_]+(\.[a-z0-9_]+)*")
+EVENT_NAME = re.compile(r"[a-z0-9_]+(\.[a-z0-9_]+)*")
 _PLAIN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 _PRIORITY = {"debug": 7, "info": 6, "warning": 4, "error": 3, "critical": 2}
 
@@ -80,7 +81,7 @@ class KnownKeysOnly(logging.Filter):
     def filter(self, record: logging.LogRecord) -> bool:
         if record.name.partition(".")[0] != "isthmus":
             return True
-        if not _EVENT.fullmatch(str(record.msg)) or record.args:
+        if not EVENT_NAME.fullmatch(str(record.msg)) or record.args:
             raise ValueError(f"{record.pathname}:{record.lineno}: {record.msg!r} is no constant event name")
         unknown = sorted(set(vars(record)) - _PLAIN - set(KEYS))
         if unknown:
@@ -100,7 +101,7 @@ class JsonLines(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         level = record.levelname.lower()
-        named = not record.args and _EVENT.fullmatch(str(record.msg)) is not None
+        named = not record.args and EVENT_NAME.fullmatch(str(record.msg)) is not None
         line: dict[str, object] = {
             "at": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": level,
