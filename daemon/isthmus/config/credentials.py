@@ -62,7 +62,7 @@ class Secrets:
             content = _content(self._secrets_dir / name, private=True)
             if content is not None:
                 return content
-        where = "set daemon.secrets_dir, or add LoadCredential= to the unit"
+        where = "set daemon.secrets_dir, or (as systemd does) CREDENTIALS_DIRECTORY"
         if self._secrets_dir is not None:
             where = f"put it into {self._secrets_dir / name} (mode 0600, directory 0700)"
         elif self._credentials_dir is not None:
