@@ -124,9 +124,9 @@ def _money(ledgers: Ledgers, contract: Contract, *, amended: bool) -> Comparison
 
 def _approved(ledgers: Ledgers, key: str) -> tuple[list[Hours], list[Expense], list[str]]:
     """Approved billable entries, expenses and achieved milestones of a project, as the PSA has them."""
-    (workspace,) = (record for record in ledgers.of("psa", "Workspace") if _is_key(record.external_key, key))
+    workspaces = _ids(ledgers, "psa", "Workspace", key)
     roles = {role.id: str(role.fields["name"]).lower() for role in ledgers.of("psa", "Role")}
-    mine = [record for record in ledgers.records["psa"] if record.fields.get("workspace_id") == workspace.id]
+    mine = [record for record in ledgers.records["psa"] if record.fields.get("workspace_id") in workspaces]
     work = [
         Hours(
             service=roles[record.fields["role_id"]], hundredths=record.fields["time_in_minutes"] * 100 // 60
@@ -134,10 +134,16 @@ def _approved(ledgers: Ledgers, key: str) -> tuple[list[Hours], list[Expense], l
         for record in mine
         if record.kind == "TimeEntry" and record.fields["approved"] and record.fields["billable"]
     ]
+    reports = {
+        report.id
+        for report in ledgers.of("psa", "ExpenseReportSubmission")
+        if report.fields["status"] == "approved"
+    }
     expenses = [
         Expense(cents=record.fields["amount_in_cents"])
         for record in mine
-        if record.kind == "Expense" and record.fields["approved"] and record.fields["billable"]
+        if record.kind == "Expense" and record.fields["active_submission_id"] in reports
+        if record.fields["is_billable"]
     ]
     achieved = [
         record.fields["title"]
@@ -147,12 +153,17 @@ def _approved(ledgers: Ledgers, key: str) -> tuple[list[Hours], list[Expense], l
     return work, expenses, achieved
 
 
+def _ids(ledgers: Ledgers, instance: str, kind: str, key: str) -> set[str]:
+    """The records a system has under one of our keys: one, if all is well."""
+    return {record.id for record in ledgers.of(instance, kind) if _is_key(record.external_key, key)}
+
+
 def netsuite_cents(ledgers: Ledgers, key: str) -> int:
     """The net of a job's billable records, in cents, as NetSuite holds them."""
-    (job,) = (record for record in ledgers.of("netsuite", "job") if _is_key(record.external_key, key))
+    jobs = _ids(ledgers, "netsuite", "job", key)
     total = 0
     for record in ledgers.of("netsuite", "timeBill", "charge", "invoice", "creditMemo"):
-        if record.external_key is not None and _job_of(record) == job.id:
+        if record.external_key is not None and _job_of(record) in jobs:
             total += _netsuite_amount(record)
     return total
 
@@ -175,11 +186,11 @@ def _netsuite_amount(record: Record) -> int:
 
 def legacy_cents(ledgers: Ledgers, key: str) -> int:
     """The net of a project's posted charges in the legacy ERP, in cents."""
-    (project,) = (record for record in ledgers.of("ledger", "project") if _is_key(record.external_key, key))
+    projects = _ids(ledgers, "ledger", "project", key)
     return sum(
         cents(record.fields["amount"])
         for record in ledgers.of("ledger", "charge")
-        if record.fields["project"] == project.id
+        if record.fields["project"] in projects
     )
 
 

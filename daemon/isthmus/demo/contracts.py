@@ -95,7 +95,7 @@ CONTRACTS = (
         entity="acme-us",
         currency="USD",
         time_zone="America/Los_Angeles",
-        rates={"consulting": 180, "development": 140},
+        rates={"consulting": 160, "development": 160},
         cap=20_000,
         raised_cap=90_000,
         entries=70,
@@ -126,7 +126,8 @@ def expected_cents(
 ) -> int:
     """What must stand in the ERP for a contract, net, in cents.
 
-    Included hours are only used with one rate here, so the order of the entries does not matter.
+    Included hours and caps are only used with one rate here, so the order of the entries does not matter,
+    and a quarter of an hour at that rate divides the cap.
     """
     total = 0
     included = contract.included_hours * 100

@@ -47,8 +47,8 @@ ROUTES = {
 LANES: dict[str, dict[str, Any]] = {
     "project-setup": {"process": "project-setup"},
     "billing": {"process": "billing"},
-    "burn": {"process": "burn", "lag_window_s": 1.0},
-    "forecast": {"process": "forecast", "lag_window_s": 1.0},
+    "burn": {"process": "burn", "mode": "analytical", "lag_window_s": 1.0},
+    "forecast": {"process": "forecast", "mode": "analytical", "lag_window_s": 1.0},
     "psa": {"connector": "psa"},
     "psa-status": {"connector": "psa"},
     "crm-status": {"connector": "crm"},
