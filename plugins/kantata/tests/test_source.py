@@ -81,6 +81,8 @@ async def test_an_approval_is_met_though_the_entry_itself_did_not_change(
     entry = do(
         "log_time", workspace=project, user=consultant, date="2026-10-05", hours=8, service="consulting"
     )
+    clock.move(days=1)
+    do("log_time", workspace=project, user=consultant, date="2026-10-06", hours=8, service="consulting")
     async with psa() as opened:
         clock.move(days=1)
         _, cursor = await read(opened.source, "time_entries")
