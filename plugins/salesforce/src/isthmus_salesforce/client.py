@@ -15,13 +15,12 @@ from isthmus.sdk import (
     Context,
     Fatal,
     Http,
-    Rejected,
     Reply,
     Retryable,
     Throttled,
     Unsure,
 )
-from isthmus_salesforce.errors import error_of, login_error, named_error
+from isthmus_salesforce.errors import error_of, login_error, named_error, read_error
 from isthmus_salesforce.settings import SalesforceSettings
 
 JWT_BEARER = "urn:ietf:params:oauth:grant-type:jwt-bearer"
@@ -192,11 +191,7 @@ class Client:
     async def _read(self, path: str, params: Mapping[str, str] | None = None) -> Reply:
         reply = self._noted(await self._http.get(path, params=params))
         if not reply.ok:
-            error = error_of(reply, write=False, pause_s=self._settings.limit_pause_s)
-            if isinstance(error, Rejected):
-                # A read concerns no single record: refused once, it is refused every time.
-                raise Fatal(str(error), peer_words=error.peer_words)
-            raise error
+            raise read_error(reply, pause_s=self._settings.limit_pause_s)
         return reply
 
     async def _send(self, method: str, path: str, body: Mapping[str, Any]) -> Reply:

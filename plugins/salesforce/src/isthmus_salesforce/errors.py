@@ -88,6 +88,14 @@ def error_of(reply: Reply, *, write: bool, pause_s: float) -> ConnectorError:
     return named_error(code, message, write=write, pause_s=pause_s)
 
 
+def read_error(reply: Reply, *, pause_s: float) -> ConnectorError:
+    """The error for a read. It concerns no single record: refused once, it is refused every time."""
+    error = error_of(reply, write=False, pause_s=pause_s)
+    if isinstance(error, Rejected):
+        return Fatal(str(error), peer_words=error.peer_words)
+    return error
+
+
 def named_error(code: str, message: str, *, write: bool, pause_s: float) -> ConnectorError:
     """The error for a code, be it of a whole call or of one row of a collection."""
     fate = FATES.get(code, _OTHER)

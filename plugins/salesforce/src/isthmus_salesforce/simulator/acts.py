@@ -205,9 +205,9 @@ def _told(act: Callable[..., Any]) -> Callable[..., Any]:
     """The org's refusal, told to the person who acts."""
 
     @functools.wraps(act)
-    def told(**arguments: Any) -> Any:
+    def told(*arguments: Any, **named: Any) -> Any:
         try:
-            return act(**arguments)
+            return act(*arguments, **named)
         except OrgRefused as error:
             raise ActRefused(str(error)) from error
 

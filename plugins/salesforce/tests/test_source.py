@@ -1,0 +1,398 @@
+"""Reading an org: nothing is missed, nothing is doubled, nothing is read too early."""
+
+import re
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from datetime import UTC, datetime, timedelta
+from typing import Any, Protocol
+
+import pytest
+
+from isthmus.events import BusinessEvent, ContractAmended, ContractEnded, ContractSigned, CustomerChanged
+from isthmus.sdk import Fatal, Opened, Page, Retryable, Source, Throttled
+from isthmus.sdk.simulator import Fault, Match
+from isthmus.sdk.testing import FakeContext, SourceContract, read_all
+from isthmus_salesforce import sweep
+from isthmus_salesforce.settings import SalesforceSettings
+from isthmus_salesforce.simulator import Salesforce
+
+Win = Callable[..., dict[str, Any]]
+Connect = Callable[..., AbstractAsyncContextManager[Opened]]
+MakeSettings = Callable[..., SalesforceSettings]
+
+
+class Clock(Protocol):
+    def __call__(self) -> datetime: ...
+    def pass_s(self, seconds: float) -> None: ...
+
+
+def source_of(opened: Opened) -> Source:
+    assert opened.source is not None
+    return opened.source
+
+
+def add_accounts(sim: Salesforce, count: int, name: str = "Customer") -> list[str]:
+    """Accounts of one second; returns their ids."""
+    return [sim.acts()["add_account"](name=f"{name} {n}")["account"] for n in range(count)]
+
+
+def customers(events: list[BusinessEvent]) -> set[str]:
+    return {event.customer for event in events if isinstance(event, CustomerChanged)}
+
+
+class TestSales(SourceContract):
+    @pytest.fixture
+    async def source(self, sim: Salesforce, win: Win, clock: Clock, connect: Connect) -> Any:
+        for n in range(7):
+            won = win(account=f"Customer {n % 3}", name=f"Deal {n}")
+            clock.pass_s(n % 2)
+            if n % 3 == 0:
+                lines = [{"Line__c": "T", "Model__c": "time_and_materials", "Default_Rate__c": 100 + n}]
+                sim.acts()["amend_contract"](won["contract"], lines, "2026-03-01", "more work")
+        clock.pass_s(2)
+        async with connect(page_size=2, overlap_s=3) as opened:
+            yield opened.source
+
+
+async def test_rows_of_one_second_are_all_read(sim: Salesforce, clock: Clock, connect: Connect) -> None:
+    ids = add_accounts(sim, 10)
+    clock.pass_s(1)
+    async with connect(page_size=3) as opened:
+        events, cursors = await read_all(source_of(opened), "accounts")
+    assert customers(events) == {f"crm:{id}" for id in ids}
+    assert len(cursors) == 4
+
+
+async def test_a_build_that_forgets_ties_loses_rows(
+    sim: Salesforce, clock: Clock, connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The mutant of the test above: it continues behind the last stamp, not behind the last row."""
+    right = sweep.soql
+
+    def wrong(*arguments: Any) -> str:
+        return re.sub(r"\(\(.* OR (SystemModstamp > \S+)\)", r"\1", right(*arguments))
+
+    monkeypatch.setattr(sweep, "soql", wrong)
+    add_accounts(sim, 10)
+    clock.pass_s(1)
+    async with connect(page_size=3) as opened:
+        events, _ = await read_all(source_of(opened), "accounts")
+    assert len(customers(events)) < 10
+
+
+@pytest.mark.parametrize(
+    ("overlap_s", "seen"),
+    [
+        pytest.param(60, True, id="the overlap meets a row that became visible late"),
+        pytest.param(0, False, id="without an overlap it would be lost"),
+    ],
+)
+async def test_late_rows(
+    sim: Salesforce, clock: Clock, connect: Connect, overlap_s: float, seen: bool
+) -> None:
+    add_accounts(sim, 1)
+    clock.pass_s(30)
+    async with connect(overlap_s=overlap_s) as opened:
+        source = source_of(opened)
+        _, cursors = await read_all(source, "accounts")
+        (late,) = add_accounts(sim, 1, "Late")
+        committed = sim.ledger.get("Account", late)
+        assert committed is not None
+        committed.fields["SystemModstamp"] = "2026-01-05T09:00:10.000+0000"
+        clock.pass_s(30)
+        events, _ = await read_all(source, "accounts", cursors[-1])
+    assert (f"crm:{late}" in customers(events)) is seen
+
+
+async def test_rows_that_appear_behind_the_page_are_met_by_the_next_sweep(
+    sim: Salesforce, clock: Clock, connect: Connect
+) -> None:
+    ids = add_accounts(sim, 6)
+    clock.pass_s(1)
+    found: set[str] = set()
+    async with connect(page_size=2) as opened:
+        source, cursor, pages = source_of(opened), None, 0
+        while True:
+            page = await source.pull("accounts", cursor)
+            found |= customers(list(page.events))
+            cursor, pages = page.next, pages + 1
+            if not page.more:
+                break
+            (id,) = add_accounts(sim, 1, f"Behind {pages}")
+            record = sim.ledger.get("Account", id)
+            assert record is not None
+            record.fields["SystemModstamp"] = "2026-01-05T08:59:59.000+0000"
+            ids.append(id)
+        events, _ = await read_all(source, "accounts", cursor)
+    assert found | customers(events) == {f"crm:{id}" for id in ids}
+    assert pages > 2
+
+
+async def test_a_second_is_read_only_when_it_is_over(sim: Salesforce, clock: Clock, connect: Connect) -> None:
+    (id,) = add_accounts(sim, 1)
+    async with connect() as opened:
+        source = source_of(opened)
+        assert (await source.pull("accounts", None)).events == []
+        sim.acts()["edit_account"](id, Name="Renamed")
+        clock.pass_s(1)
+        (event,) = (await source.pull("accounts", None)).events
+    assert isinstance(event, CustomerChanged)
+    assert event.name == "Renamed"
+
+
+async def test_nothing_younger_than_settle_s_is_read(sim: Salesforce, clock: Clock, connect: Connect) -> None:
+    add_accounts(sim, 1)
+    async with connect(settle_s=5) as opened:
+        clock.pass_s(5)
+        assert (await source_of(opened).pull("accounts", None)).events == []
+        clock.pass_s(1)
+        assert len((await source_of(opened).pull("accounts", None)).events) == 1
+
+
+async def test_an_edit_is_a_new_revision_and_an_untouched_row_is_not(
+    sim: Salesforce, clock: Clock, connect: Connect
+) -> None:
+    kept, edited = add_accounts(sim, 2)
+    clock.pass_s(10)
+    async with connect() as opened:
+        source = source_of(opened)
+        first, cursors = await read_all(source, "accounts")
+        sim.acts()["edit_account"](edited, Name="Renamed")
+        clock.pass_s(10)
+        again, _ = await read_all(source, "accounts", cursors[-1])
+    before, after = {event.key: event for event in first}, {event.key: event for event in again}
+    assert before[f"crm:{kept}"].id == after[f"crm:{kept}"].id
+    assert before[f"crm:{edited}"].fact_revision < after[f"crm:{edited}"].fact_revision
+
+
+async def test_a_server_that_gives_fewer_rows_than_asked_for_is_read_to_the_end(
+    sim: Salesforce, clock: Clock, connect: Connect
+) -> None:
+    ids = add_accounts(sim, 10)
+    sim.acts()["limit_batches"](rows=3)
+    clock.pass_s(1)
+    async with connect(page_size=200) as opened:
+        events, cursors = await read_all(source_of(opened), "accounts")
+    assert customers(events) == {f"crm:{id}" for id in ids}
+    assert len(cursors) > 1
+
+
+async def test_all_lines_of_a_contract_come_however_small_the_batches(
+    sim: Salesforce, win: Win, clock: Clock, connect: Connect
+) -> None:
+    rows = [
+        {"Line__c": "M", "Model__c": "milestone", "Title__c": f"Step {n}", "Amount__c": n + 1}
+        for n in range(8)
+    ]
+    win(lines=rows)
+    sim.acts()["limit_batches"](rows=3)
+    clock.pass_s(1)
+    async with connect() as opened:
+        (event,) = (await source_of(opened).pull("contracts", None)).events
+    assert isinstance(event, ContractSigned)
+    (line,) = event.lines
+    assert [term.title for term in getattr(line, "milestones", [])] == [f"Step {n}" for n in range(8)]
+
+
+async def test_a_dropped_locator_is_asked_for_once_more(
+    sim: Salesforce, win: Win, clock: Clock, connect: Connect
+) -> None:
+    rows = [{"Line__c": "M", "Model__c": "milestone", "Title__c": f"S{n}", "Amount__c": 1} for n in range(4)]
+    win(lines=rows)
+    sim.acts()["limit_batches"](rows=3)
+    clock.pass_s(1)
+    dropped = [{"message": "invalid query locator", "errorCode": "INVALID_QUERY_LOCATOR"}]
+    fault = Fault(
+        fault="status", status=400, body=dropped, match=Match(path_prefix="/services/data/v64.0/query/01g")
+    )
+    async with connect() as opened:
+        sim.faults.add([fault])
+        assert len((await source_of(opened).pull("contracts", None)).events) == 1
+        assert fault.fired == 1
+        sim.faults.add([Fault(**{**fault_fields(fault), "times": 2, "fired": 0})])
+        with pytest.raises(Retryable):
+            await source_of(opened).pull("contracts", None)
+
+
+def fault_fields(fault: Fault) -> dict[str, Any]:
+    return {name: getattr(fault, name) for name in fault.__struct_fields__}
+
+
+async def test_an_amendment_keeps_the_key_of_a_milestone_that_stays(
+    sim: Salesforce, win: Win, clock: Clock, connect: Connect, ctx: FakeContext
+) -> None:
+    stays = {"Line__c": "M", "Model__c": "milestone", "Title__c": "Go-live", "Amount__c": "20000"}
+    goes = {"Line__c": "M", "Model__c": "milestone", "Title__c": "Report", "Amount__c": "1"}
+    won = win(lines=[stays, goes])
+    clock.pass_s(5)
+    async with connect() as opened:
+        page = await source_of(opened).pull("contracts", None)
+        lines = [{**stays, "Amount__c": "25000"}]
+        sim.acts()["amend_contract"](won["contract"], lines, "2026-03-01", "more scope")
+        clock.pass_s(5)
+        later = await source_of(opened).pull("contracts", page.next)
+    (event,) = later.events
+    assert isinstance(event, ContractAmended)
+    assert (event.revision, event.reason) == (2, "more scope")
+    (line,) = event.lines
+    (term,) = getattr(line, "milestones", [])
+    assert (term.milestone, str(term.amount)) == (f"crm:{won['lines'][0]['id']}", "25000.00")
+    ctx.keep(later.links)
+    assert await ctx.crosswalk.remote_id("project", f"crm:{won['opportunity']}") == won["opportunity"]
+    assert await ctx.crosswalk.remote_id("milestone", term.milestone) == won["lines"][0]["id"]
+
+
+async def test_a_terminated_contract_ends(sim: Salesforce, win: Win, clock: Clock, connect: Connect) -> None:
+    won = win()
+    sim.acts()["end_contract"](won["contract"], "2026-06-30")
+    clock.pass_s(1)
+    async with connect() as opened:
+        (event,) = (await source_of(opened).pull("contracts", None)).events
+    assert isinstance(event, ContractEnded)
+    assert event.ended_on.isoformat() == "2026-06-30"
+
+
+async def test_a_bad_record_is_refused_and_the_page_goes_on(
+    sim: Salesforce, win: Win, clock: Clock, connect: Connect
+) -> None:
+    bad = win(name="Bad", time_zone="Atlantis")
+    good = win(name="Good")
+    clock.pass_s(1)
+    async with connect() as opened:
+        page = await source_of(opened).pull("contracts", None)
+    assert [event.key for event in page.events] == [f"crm:{good['contract']}"]
+    (refused,) = page.refused
+    assert "Time_Zone__c" in refused.reason
+    assert refused.place == f"/services/data/v64.0/sobjects/Contract/{bad['contract']}"
+
+
+async def test_a_reopened_deal_with_an_active_contract_is_for_a_person(
+    sim: Salesforce, win: Win, clock: Clock, connect: Connect
+) -> None:
+    won, other = win(), win(name="Draft only")
+    sim.acts()["reopen_deal"](won["opportunity"])
+    sim.acts()["reopen_deal"](other["opportunity"])
+    sim.acts()["end_contract"](other["contract"], "2026-06-30")
+    clock.pass_s(1)
+    async with connect() as opened:
+        page = await source_of(opened).pull("opportunities", None)
+    assert page.events == []
+    (refused,) = page.refused
+    assert "IsWon" in refused.reason and won["opportunity"] in refused.place
+
+
+async def test_a_deleted_account_is_seen(sim: Salesforce, clock: Clock, connect: Connect) -> None:
+    (id,) = add_accounts(sim, 1)
+    sim.acts()["delete_account"](id)
+    clock.pass_s(1)
+    async with connect() as opened:
+        (event,) = (await source_of(opened).pull("accounts", None)).events
+    assert isinstance(event, CustomerChanged)
+    assert event.status == "inactive"
+
+
+async def test_a_condition_of_the_settings_narrows_a_stream(
+    sim: Salesforce, clock: Clock, connect: Connect
+) -> None:
+    add_accounts(sim, 2)
+    sim.acts()["add_account"](name="Wanted", Type="Customer", Legal_Entity__c="fr")
+    clock.pass_s(1)
+    async with connect(where={"accounts": "Type = 'Customer' OR Type = 'Partner'"}) as opened:
+        (event,) = (await source_of(opened).pull("accounts", None)).events
+    assert isinstance(event, CustomerChanged)
+    assert (event.name, event.entity) == ("Wanted", "fr")
+
+
+async def test_fields_may_have_other_names_and_one_currency(
+    sim: Salesforce, clock: Clock, connect: Connect
+) -> None:
+    sim.acts()["add_account"](name="Acme", Industry="fr-01")
+    clock.pass_s(1)
+    async with connect(names={"Legal_Entity__c": "Industry"}, currency="CHF") as opened:
+        (event,) = (await source_of(opened).pull("accounts", None)).events
+    assert isinstance(event, CustomerChanged)
+    assert (event.entity, event.currency) == ("fr-01", "CHF")
+
+
+async def test_a_field_the_org_does_not_have_stops_reading(
+    sim: Salesforce, clock: Clock, connect: Connect
+) -> None:
+    async with connect(names={"Tax_Id__c": "Vat__c"}) as opened:
+        with pytest.raises(Fatal, match="INVALID_FIELD"):
+            await source_of(opened).pull("accounts", None)
+
+
+async def test_changes_before_read_from_are_left_alone(
+    sim: Salesforce, clock: Clock, connect: Connect
+) -> None:
+    add_accounts(sim, 1)
+    clock.pass_s(86_400)
+    (id,) = add_accounts(sim, 1)
+    clock.pass_s(1)
+    async with connect(read_from=datetime(2026, 1, 6, tzinfo=UTC).date()) as opened:
+        events, _ = await read_all(source_of(opened), "accounts")
+    assert customers(events) == {f"crm:{id}"}
+
+
+async def test_reading_rests_before_the_calls_are_used_up_and_resumes(
+    sim: Salesforce, clock: Clock, connect: Connect
+) -> None:
+    add_accounts(sim, 1)
+    clock.pass_s(1)
+    async with connect() as opened:
+        sim.acts()["use_up_calls"](used=12_100)
+        page = await source_of(opened).pull("accounts", None)
+        with pytest.raises(Throttled) as rest:
+            await source_of(opened).pull("accounts", page.next)
+        assert rest.value.retry_after_s == 7
+        sim.acts()["use_up_calls"](used=100)
+        assert isinstance(await source_of(opened).pull("accounts", page.next), Page)
+
+
+async def test_a_cursor_of_something_else_is_not_guessed_at(connect: Connect) -> None:
+    async with connect() as opened:
+        with pytest.raises(Fatal, match="cursor"):
+            await source_of(opened).pull("accounts", b"17")
+
+
+NOON = datetime(2026, 1, 5, 12, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("served_at", "reached"),
+    [
+        pytest.param(NOON + timedelta(seconds=30), NOON, id="a finished sweep counts to its end"),
+        pytest.param(
+            NOON - timedelta(hours=1), NOON - timedelta(hours=1), id="but not past the server's clock"
+        ),
+        pytest.param(NOON - timedelta(hours=9), NOON - timedelta(hours=2), id="and never back"),
+        pytest.param(None, NOON, id="a server without a clock is believed"),
+    ],
+)
+def test_how_far_a_sweep_counts(served_at: datetime | None, reached: datetime) -> None:
+    under_way = sweep.Sweep(reached=NOON - timedelta(hours=2), until=NOON)
+    after = sweep.after_page(under_way, None, more=False, served_at=served_at)
+    assert after == sweep.Sweep(reached=reached)
+
+
+async def test_links_of_the_server_to_another_host_are_refused(
+    sim: Salesforce, win: Win, clock: Clock, connect: Connect
+) -> None:
+    win()
+    clock.pass_s(1)
+    away = {"totalSize": 9, "done": False, "nextRecordsUrl": "http://127.0.0.2:9/steal", "records": []}
+    async with AsyncExitStack() as stack:
+        opened = await stack.enter_async_context(connect())
+        await source_of(opened).pull("accounts", None)
+        sim.faults.add(
+            [
+                Fault(
+                    fault="wrong_body",
+                    body=away,
+                    match=Match(path_prefix="/services/data/v64.0/query"),
+                    skip=1,
+                )
+            ]
+        )
+        with pytest.raises(Fatal, match="leaves"):
+            await source_of(opened).pull("contracts", None)
