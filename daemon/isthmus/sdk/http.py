@@ -9,6 +9,7 @@
   vendor's errors. `fate_of` is the default table for what the vendor's table does not name.
 """
 
+import math
 import ssl
 import zlib
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -36,6 +37,12 @@ __all__ = [
     "open_http",
     "over_socket",
 ]
+
+SECRET_MIN = 8
+"""Shorter parts of a credential header are words such as ``Bearer``."""
+
+RETRY_AFTER_MAX_S = 86400.0
+"""The longest pause a peer is believed to mean."""
 
 Observe = Callable[[str, str, float], None]
 """Called once per call with method, outcome and seconds; outcomes are ok retryable throttled unsure fatal."""
@@ -147,6 +154,7 @@ class Http:
         self._client = client
         self._base = base_url.rstrip("/") + "/"
         self._origin = _origin(self._base)
+        self._wire_origin = _wire_origin(httpx.URL(self._base))
         self._auth = auth
         self._limits = limits
         self._observe = observe
@@ -205,14 +213,19 @@ class Http:
         return reply
 
     def _resolve(self, path: str) -> str:
-        """``path`` as a URL of our origin."""
-        joined = urljoin(self._base, path if "://" in path else path.lstrip("/") or ".")
+        """``path`` as a URL of our origin, as both the standard library and httpx read it."""
+        shown = path.partition("?")[0][:80]
         if path.startswith("//") or "\\" in path or any(ord(c) < 33 for c in path):
-            raise Fatal(f"a link of the peer is malformed: {path[:80]!r}")
-        if path.startswith("/"):
-            joined = urljoin(self._base, path)
-        parts = urlsplit(joined)
-        if parts.username is not None or parts.password is not None or _origin(joined) != self._origin:
+            raise Fatal(f"a link of the peer is malformed: {shown!r}")
+        try:
+            joined = urljoin(self._base, path or ".")
+            parts = urlsplit(joined)
+            sent_to = httpx.URL(joined)
+        except (ValueError, httpx.InvalidURL) as error:
+            raise Fatal(f"a link of the peer is malformed: {shown!r}") from error
+        userinfo = parts.username is not None or parts.password is not None or sent_to.userinfo
+        ours = _origin(joined) == self._origin and _wire_origin(sent_to) == self._wire_origin
+        if userinfo or not ours:
             raise Fatal(f"a link of the peer leaves {self._origin[1]}: {parts.scheme}://{parts.hostname}")
         return joined
 
@@ -227,13 +240,14 @@ class Http:
         write: bool,
     ) -> Reply:
         began = trio.current_time()
+        sent = False
         outcome = "retryable"
         place = f"{method} {urlsplit(url).path}"
         try:
             with trio.fail_after(self._limits.deadline_s):
                 async with self._slots:
                     await self._pace()
-                    credentials = await self._auth.headers(method, url) if self._auth else {}
+                    credentials = await self._credentials(method, url)
                     request = self._client.build_request(
                         method,
                         url,
@@ -242,10 +256,20 @@ class Http:
                         data=form,
                         headers={**headers, **credentials},
                     )
-                    reply = await self._exchange(request)
+                    sent = True
+                    reply = _scrubbed(await self._exchange(request), credentials)
+        except httpx.LocalProtocolError:
+            message = (
+                f"{place}: cannot be sent: a header is malformed; is there a line break in a credential?"
+            )
+            raise Fatal(message) from None
         except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as error:
             raise Retryable(f"{place}: no connection: {_kind(error)}") from None
-        except (trio.TooSlowError, httpx.TransportError, httpx.DecodingError) as error:
+        except (trio.TooSlowError, httpx.TransportError, httpx.DecodingError, _TooLarge) as error:
+            if isinstance(error, _TooLarge) and not write:
+                raise Rejected(f"{place}: {error}") from None
+            if not sent:
+                raise Retryable(f"{place}: not sent within {self._limits.deadline_s:g} s") from None
             if write:
                 outcome = "unsure"
                 raise Unsure(f"{place}: sent, no answer: {_kind(error)}") from None
@@ -255,6 +279,15 @@ class Http:
             return reply
         finally:
             self._observe(method, outcome, trio.current_time() - began)
+
+    async def _credentials(self, method: str, url: str) -> Mapping[str, str]:
+        """The headers of one request. A login without an answer leaves no doubt about the request itself."""
+        if self._auth is None:
+            return {}
+        try:
+            return await self._auth.headers(method, url)
+        except Unsure as error:
+            raise Retryable(f"no login: {error}", peer_words=error.peer_words) from error
 
     async def _exchange(self, request: httpx.Request) -> Reply:
         response = await self._client.send(request, stream=True, follow_redirects=False)
@@ -291,9 +324,14 @@ async def open_http(
         Fatal: ``base_url`` is no http(s) URL, or carries credentials.
     """
     limits = limits or HttpLimits()
-    parts = urlsplit(base_url)
+    refusal = f"{base_url.split('@')[-1]!r} is no base URL; write https://host without a user name"
+    try:
+        parts = urlsplit(base_url)
+        httpx.URL(base_url)
+    except (ValueError, httpx.InvalidURL):
+        raise Fatal(refusal) from None
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.username is not None:
-        raise Fatal(f"{base_url.split('@')[-1]!r} is no base URL; write https://host without a user name")
+        raise Fatal(refusal)
     verify: ssl.SSLContext | bool = True
     if parts.scheme == "https":
         verify = ssl.create_default_context(cafile=str(limits.ca_file) if limits.ca_file else None)
@@ -353,10 +391,28 @@ async def _read(response: httpx.Response, limits: HttpLimits) -> bytes:
             except zlib.error as error:
                 raise httpx.DecodingError(str(error)) from error
         if len(body) > limits.max_body_bytes:
-            raise Rejected(f"the answer is larger than {limits.max_body_bytes} bytes")
+            raise _TooLarge(f"the answer is larger than {limits.max_body_bytes} bytes")
         if len(body) > 1024 * 1024 and len(body) > limits.max_ratio * received:
-            raise Rejected(f"the answer inflates more than {limits.max_ratio} times")
+            raise _TooLarge(f"the answer inflates more than {limits.max_ratio} times")
+    if inflate is not None and received and not inflate.eof:
+        raise httpx.DecodingError("the compressed body ends early")
     return bytes(body)
+
+
+class _TooLarge(Exception):
+    """The answer is past a limit; what that means depends on whether something was written."""
+
+
+def _scrubbed(reply: Reply, credentials: Mapping[str, str]) -> Reply:
+    """An error answer without the credentials it was given: some peers quote the request they refuse."""
+    if reply.ok:
+        return reply
+    body = reply.body
+    for value in credentials.values():
+        for part in value.split():
+            if len(part) >= SECRET_MIN:
+                body = body.replace(part.encode(), b"***")
+    return msgspec.structs.replace(reply, body=body)
 
 
 def _origin(url: str) -> tuple[str, str, int]:
@@ -368,18 +424,25 @@ def _origin(url: str) -> tuple[str, str, int]:
     return parts.scheme, (parts.hostname or "").lower(), port
 
 
+def _wire_origin(url: httpx.URL) -> tuple[str, str, int]:
+    """The origin httpx would connect to: its own reading of the URL, with international names encoded."""
+    return _origin(f"{url.scheme}://{url.netloc.decode('ascii').rpartition('@')[2]}")
+
+
 def _retry_after(value: str | None) -> float | None:
-    """Seconds from a Retry-After header in either of its forms."""
+    """Seconds from a Retry-After header in either of its forms; more than a day is not believed."""
     if value is None:
         return None
     try:
-        return max(0.0, float(value))
+        seconds = float(value)
     except ValueError:
-        pass
-    try:
-        return max(0.0, (parsedate_to_datetime(value) - datetime.now(UTC)).total_seconds())
-    except (ValueError, TypeError):
+        try:
+            seconds = (parsedate_to_datetime(value) - datetime.now(UTC)).total_seconds()
+        except (ValueError, TypeError):
+            return None
+    if not math.isfinite(seconds):
         return None
+    return min(max(0.0, seconds), RETRY_AFTER_MAX_S)
 
 
 def _kind(error: BaseException) -> str:

@@ -125,7 +125,7 @@ class Simulator(ABC):
         try:
             body = json.loads(await request.body())
             act = self.acts()[body.pop("act")]
-        except (ValueError, KeyError, AttributeError):
+        except (ValueError, KeyError, AttributeError, TypeError):
             known = ", ".join(sorted(self.acts()))
             return JSONResponse({"error": f'send {{"act": name, ...}} with one of: {known}'}, status_code=400)
         try:

@@ -69,6 +69,8 @@ class SinkCase(msgspec.Struct, frozen=True, kw_only=True):
 
     ``records`` returns the number of business records in the peer that these deliveries made.
     ``lose_next_response`` makes the peer do the next write and break the connection.
+    ``expected`` is that number after each delivery was made once, however often it was tried; give it, or a
+    sink that looks up its records in vain and makes them again is not caught.
     """
 
     sink: Sink
@@ -76,6 +78,7 @@ class SinkCase(msgspec.Struct, frozen=True, kw_only=True):
     records: Callable[[], int]
     keep: Callable[[Receipt], None]
     lose_next_response: Callable[[], None]
+    expected: int | None = None
 
 
 class SinkContract:
@@ -109,6 +112,7 @@ class SinkContract:
                         continue
             case.keep(receipt)
         held = case.records()
+        assert case.expected is None or held == case.expected
         for delivery in case.deliveries:
             if _safe(case, delivery):
                 await _deliver(case, delivery)
