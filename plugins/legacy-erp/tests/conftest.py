@@ -24,7 +24,7 @@ START = datetime(2026, 10, 5, 8, 0, tzinfo=UTC)
 class Bench:
     """Everything a test needs, and short names for what it does often."""
 
-    def __init__(self, root: Path, **style: str) -> None:
+    def __init__(self, root: Path, **style: Any) -> None:
         self.at = START
         self.sim = Simulator(now=self.now, drop_dir=root / "drop", **style)
         self.ctx = FakeContext("erp", now=self.now)

@@ -60,7 +60,7 @@ async def test_a_batch_of_charges_to_the_byte(
     assert [record.get("AMOUNT") for _, record in records[1:3]] == [Decimal("937.50"), Decimal("-937.50")]
     assert records[1][1]["LINE-TEXT"] == "6.25 h à 150.00"
     assert records[2][1]["REVERSES-REF"] == first.charge
-    trailer = records[-1][1]
+    trailer: dict[str, Any] = dict(records[-1][1])
     assert (trailer["REC-COUNT"], trailer["TOT-QUANTITY"], trailer["TOT-AMOUNT"]) == (2, 0, 0)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from isthmus.sdk import Fatal, Retryable, Unsure
+from isthmus.sdk import ConnectorError, Fatal, Retryable, Unsure
 from isthmus_legacy_erp.disk import Disk, Drop
 
 NAME = "charges_ACME_00000001_20261005T080000Z.dat"
@@ -132,7 +132,7 @@ async def test_a_writer_in_place_would_be_found_out(bench: Any, monkeypatch: pyt
 )
 @pytest.mark.parametrize("call", PUT)
 async def test_a_failed_call_has_a_fate_and_the_next_try_succeeds(
-    bench: Any, monkeypatch: pytest.MonkeyPatch, call: str, error: OSError, kind: type[Exception]
+    bench: Any, monkeypatch: pytest.MonkeyPatch, call: str, error: OSError, kind: type[ConnectorError]
 ) -> None:
     bench.know()
 
@@ -143,8 +143,7 @@ async def test_a_failed_call_has_a_fate_and_the_next_try_succeeds(
         with monkeypatch.context() as patch:
             patch.setattr(bench.disk, call, fail)
             (outcome,) = await bench.send(opened, bench.charge())
-            assert type(outcome) is kind
-            assert outcome.peer_words == error.strerror
+            assert isinstance(outcome, kind) and outcome.peer_words == error.strerror
         (receipt,) = await bench.send(opened, bench.charge())
     assert receipt.remote_id == f"{NAME}#1"
     assert bench.files("outbound") == [NAME, f"{NAME}.done"]

@@ -70,14 +70,17 @@ class Disk:
             if error.errno in (errno.ELOOP, errno.ENXIO):
                 raise NotRegular("it is a link or a socket, not a file") from error
             raise
-        with os.fdopen(fd, "rb") as file:
+        try:
             before = os.fstat(fd)
             if not stat.S_ISREG(before.st_mode):
                 raise NotRegular("it is a folder, pipe or device, not a file")
             if before.st_size > most:
                 raise NotRegular(f"it has {before.st_size} bytes, more than {most}")
-            data = file.read(most + 1)
+            with os.fdopen(fd, "rb", closefd=False) as file:
+                data = file.read(most + 1)
             after = os.fstat(fd)
+        finally:
+            os.close(fd)
         if len(data) != before.st_size or (after.st_size, after.st_mtime_ns) != (
             before.st_size,
             before.st_mtime_ns,

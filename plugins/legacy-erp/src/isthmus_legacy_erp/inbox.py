@@ -130,7 +130,7 @@ class Inbox:
                 look.refuse(str(error.file), f"{error.file}: {error}; not a line of it was read", error.data)
                 return
             if arrived is None:
-                if any(file.seq > wanted.seq for file in here):
+                if any(file.seq > wanted.seq and self._complete(file, now_s) for file in here):
                     look.gap = look.gap or f"{interface} {wanted.seq:08d}"
                 return
             look.arrived.append(arrived)
@@ -195,6 +195,8 @@ class Inbox:
         """
         path = self._drop.folder("inbound") / str(file)
         said: dict[str, str] = {}
+        if not self._complete(file, now_s):
+            return None
         if self._settings.markers:
             try:
                 said = names.read_marker(self._drop.disk.read(path.with_name(path.name + DONE), SMALL))
@@ -202,8 +204,6 @@ class Inbox:
                 return None
         try:
             data = self._drop.disk.read(path, self._settings.max_file_bytes)
-            if not self._settings.markers and now_s - path.lstat().st_mtime < self._settings.stable_s:
-                return None
         except (FileNotFoundError, Growing):
             return None
         except NotRegular as error:
@@ -211,6 +211,16 @@ class Inbox:
         if self._settings.markers and said.get("sha256", "").lower() != names.digest(data):
             raise _Unfit(file, "its bytes are not those of its marker", data)
         return data
+
+    def _complete(self, file: FileName, now_s: float) -> bool:
+        """Whether the ERP is done with a file, as far as can be told without opening it."""
+        if self._settings.markers:
+            return self._drop.has("inbound", str(file) + DONE)
+        try:
+            written_s = (self._drop.folder("inbound") / str(file)).lstat().st_mtime
+        except FileNotFoundError:
+            return False
+        return now_s - written_s >= self._settings.stable_s
 
     def _naks(self, answered: set[str], look: Look) -> None:
         """Batches of ours that the ERP refused whole."""
