@@ -2,6 +2,10 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
+# An unchanged client of Kantata, for the test of its simulator. It pins a requests of 2018, so it is
+# installed without its pins, beside the versions of them that uv.lock has.
+TAP := tap-mavenlink==0.0.3 tap-framework==0.0.4 singer-python==5.1.5
+
 .PHONY: demo test setup lint types imports unit bench format clean
 
 demo: setup
@@ -16,6 +20,7 @@ setup: .venv/ready
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check "uv>=0.9,<1"
 	UV_PROJECT_ENVIRONMENT=.venv $(BIN)/uv sync --quiet --frozen --all-packages --inexact
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps $(TAP)
 	touch $@
 
 lint:

@@ -1,7 +1,7 @@
 """The closing table: every system's own ledger against the next one's. Nothing here asks the daemon."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -43,14 +43,17 @@ async def read_ledgers(world: World) -> Ledgers:
     return Ledgers(records={instance: await system.ledger() for instance, system in world.systems.items()})
 
 
-def compare(ledgers: Ledgers, *, amended: bool) -> list[Comparison]:
+def compare(
+    ledgers: Ledgers, *, amended: bool = False, contracts: Sequence[Contract] = CONTRACTS
+) -> list[Comparison]:
     """Every row of the closing table.
 
     Args:
         amended: Whether the change order was made, so that its cap is the one in force.
+        contracts: What was sold; the demo's contracts unless told otherwise.
     """
-    rows = [_projects(ledgers, contract) for contract in CONTRACTS]
-    rows += [_money(ledgers, contract, amended=amended) for contract in CONTRACTS]
+    rows = [_projects(ledgers, contract) for contract in contracts]
+    rows += [_money(ledgers, contract, amended=amended) for contract in contracts]
     rows.append(_hours(ledgers))
     rows += [_invoices(ledgers, instance) for instance in ("netsuite", "ledger")]
     rows.append(_shown_in_psa(ledgers))

@@ -3,6 +3,7 @@
 import signal
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +19,13 @@ __all__ = ["DaemonProcess"]
 class DaemonProcess:
     """One daemon over one configuration; may be killed and started again."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, program: Sequence[str] = ("-m", "isthmus")) -> None:
+        """
+        Args:
+            program: What our interpreter runs; a test gives a daemon with a planted bug.
+        """
         self._directory = directory
+        self._program = program
         self._process: subprocess.Popen[bytes] | None = None
         self.log = directory / "daemon.log"
         self.socket = directory / "state" / "admin.sock"
@@ -34,7 +40,7 @@ class DaemonProcess:
         self.starts += 1
         with self.log.open("ab") as log:
             begins = log.tell()
-            command = [sys.executable, "-m", "isthmus", "run", "--config", str(self._directory)]
+            command = [sys.executable, *self._program, "run", "--config", str(self._directory)]
             self._process = subprocess.Popen(  # noqa: S603, ASYNC220  our own interpreter, our own arguments
                 command, stdout=log, stderr=log, stdin=subprocess.DEVNULL
             )
