@@ -297,4 +297,4 @@ class BatchSink(Sink):
         await self._ctx.run_blocking(work, deadline_s=WRITE_S)
 
     def _sequence(self, interface: str) -> str:
-        return f"{self._ctx.instance}:{interface}:{self._settings.company}"
+        return f"{interface}_{self._settings.company}"
