@@ -37,9 +37,15 @@ class FaultMiddleware:
             await self._meet(fault, scope, body, send)
 
     async def _run(self, scope: Scope, body: bytes, send: Send) -> None:
-        await self._app(scope, _replay(body), send)
-        if scope["method"] not in ("GET", "HEAD"):
-            self._simulator.save()
+        if scope["method"] in ("GET", "HEAD") or self._simulator.state_file is None:
+            await self._app(scope, _replay(body), send)
+            return
+        # What was answered must outlast a kill, so the state is kept before the answer leaves.
+        kept = _Kept()
+        await self._app(scope, _replay(body), kept)
+        self._simulator.save()
+        await send(kept.start)
+        await send({"type": "http.response.body", "body": kept.body})
 
     async def _meet(self, fault: Fault, scope: Scope, body: bytes, send: Send) -> None:
         match fault.fault:
