@@ -198,6 +198,7 @@ class Planner(Sink):
                     f"take the reference off it, then retry",
                     reason="duplicate",
                 )
+            await self._claim("project", event.project, found)
             known = str(found["id"])
         if event.revision > 1:
             return await self._change_project(
