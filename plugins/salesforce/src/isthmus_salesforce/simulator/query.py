@@ -6,17 +6,10 @@ from typing import Any
 import msgspec
 
 from isthmus.sdk.simulator import Record
+from isthmus_salesforce.simulator.conditions import Getter, Lookup, Row, compile_where, sort_rows
 from isthmus_salesforce.simulator.org import Org
 from isthmus_salesforce.simulator.schema import OBJECTS, Object
-from isthmus_salesforce.simulator.soql import (
-    Getter,
-    Lookup,
-    Query,
-    Row,
-    SoqlRefused,
-    compile_where,
-    sort_rows,
-)
+from isthmus_salesforce.simulator.soql import Query, SoqlRefused
 
 
 def chosen_rows(org: Org, query: Query, *, deleted: bool, today: date) -> list[Row]:
