@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from isthmus.sdk import Fatal
-from isthmus_salesforce.client import select
+from isthmus_salesforce.client import quoted, select
 from isthmus_salesforce.settings import SYSTEM_FIELDS, SalesforceSettings
 
 
@@ -82,7 +82,9 @@ def soql(item: str, stream: str, sweep: Sweep, settings: SalesforceSettings) -> 
     conditions = [f"SystemModstamp < {literal(sweep.until)}"]
     if sweep.at is not None:
         at = literal(sweep.at)
-        conditions.append(f"((SystemModstamp = {at} AND Id > '{sweep.id}') OR SystemModstamp > {at})")
+        conditions.append(
+            f"((SystemModstamp = {at} AND Id > {quoted(sweep.id or '')}) OR SystemModstamp > {at})"
+        )
     elif sweep.since is not None:
         conditions.append(f"SystemModstamp >= {literal(sweep.since)}")
     if stream in settings.where:
