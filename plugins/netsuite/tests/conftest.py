@@ -4,12 +4,15 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from functools import cache
 from typing import Any
 
 import msgspec
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
-from isthmus.events import BusinessEvent, ChargeDetermined, CustomerChanged, ProjectCreated
+from isthmus.events import BusinessEvent, ChargeDetermined, CustomerChanged, ProjectCreated, round_money
 from isthmus.sdk import Delivery, Opened, Receipt, Secret
 from isthmus.sdk.simulator import started
 from isthmus.sdk.testing import FakeContext
@@ -51,10 +54,24 @@ def ctx(clock: Clock) -> FakeContext:
     return FakeContext("netsuite", entity="us", now=clock)
 
 
+@cache
+def elliptic_pair() -> tuple[str, str]:
+    """PEMs of a key pair that is read and signs faster than RSA; logins have tests of their own."""
+    private = ec.generate_private_key(ec.SECP256R1())
+    secret = private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    public = private.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+    return secret.decode(), public.decode()
+
+
 @pytest.fixture
 def settings_of(simulator: NetSuiteSimulator) -> Callable[..., NetSuiteSettings]:
+    """Settings that log in at the simulator, with changes."""
+    private_key, public_key = elliptic_pair()
+    simulator.memory["certificates"]["elliptic"] = public_key
+    login = {"algorithm": "ES256", "certificate_id": "elliptic", "private_key": private_key}
+
     def made(**changes: Any) -> NetSuiteSettings:
-        given = simulator.credentials() | {"settle_s": 0.0} | changes
+        given = simulator.credentials() | login | {"settle_s": 0.0} | changes
         return msgspec.convert(given, NetSuiteSettings, dec_hook=lambda _, value: Secret(value))
 
     return made
@@ -114,7 +131,7 @@ def charge() -> Callable[..., ChargeDetermined]:
     def made(key: str = "billing:ch1", **changes: Any) -> ChargeDetermined:
         quantity = Decimal(changes.pop("quantity", "8.00"))
         unit_price = Decimal(changes.pop("unit_price", "150.00"))
-        amount = Decimal(changes.pop("amount", quantity * unit_price))
+        amount = Decimal(changes.pop("amount", round_money(quantity * unit_price, "EUR")))
         fields: dict[str, Any] = {
             "contract": "crm:C1",
             "line": "T",

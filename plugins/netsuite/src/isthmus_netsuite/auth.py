@@ -15,39 +15,51 @@ ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 ASSERTION_LIFE = timedelta(minutes=5)
 
 
-def assertion(settings: NetSuiteSettings, now: datetime) -> str:
-    """The signed JWT that stands for the client's secret.
+class Assertions:
+    """Signs the JWTs that stand for the client's secret; the key is read once."""
 
-    Raises:
-        Fatal: the private key does not fit the algorithm, or is no PEM.
-    """
-    claims = {
-        "iss": settings.client_id,
-        "scope": "rest_webservices",
-        "aud": settings.origin + TOKEN_PATH,
-        "iat": int(now.timestamp()),
-        "exp": int((now + ASSERTION_LIFE).timestamp()),
-    }
-    key = (settings.private_key or Secret("")).reveal()
-    try:
-        return jwt.encode(claims, key, algorithm=settings.algorithm, headers={"kid": settings.certificate_id})
-    except (jwt.PyJWTError, ValueError, TypeError) as error:
-        raise Fatal(
-            f"private_key cannot sign {settings.algorithm}: {type(error).__name__}; give the PEM of the "
-            "certificate's private key (RSA for PS..., EC for ES...)"
-        ) from None
+    def __init__(self, settings: NetSuiteSettings) -> None:
+        """Read the key.
+
+        Raises:
+            Fatal: the private key does not fit the algorithm, or is no PEM.
+        """
+        self._settings = settings
+        try:
+            self._algorithm = jwt.get_algorithm_by_name(settings.algorithm)
+            self._key = self._algorithm.prepare_key((settings.private_key or Secret("")).reveal())
+            self._algorithm.sign(b"", self._key)
+        except (jwt.PyJWTError, ValueError, TypeError, AttributeError) as error:
+            raise Fatal(
+                f"private_key cannot sign {settings.algorithm}: {type(error).__name__}; give the PEM of the "
+                "certificate's private key (RSA for PS..., EC for ES...)"
+            ) from None
+
+    def made(self, now: datetime) -> str:
+        """An assertion that is valid for some minutes."""
+        claims = {
+            "iss": self._settings.client_id,
+            "scope": "rest_webservices",
+            "aud": self._settings.origin + TOKEN_PATH,
+            "iat": int(now.timestamp()),
+            "exp": int((now + ASSERTION_LIFE).timestamp()),
+        }
+        return jwt.encode(
+            claims,
+            self._key,
+            algorithm=self._settings.algorithm,
+            headers={"kid": self._settings.certificate_id},
+        )
 
 
-def login(
-    http: Http, settings: NetSuiteSettings, now: Callable[[], datetime]
-) -> Callable[[], Awaitable[str]]:
+def login(http: Http, assertions: Assertions, now: Callable[[], datetime]) -> Callable[[], Awaitable[str]]:
     """A function that trades a fresh assertion for an access token (60 minutes, no refresh token)."""
 
     async def fetch() -> str:
         form = {
             "grant_type": "client_credentials",
             "client_assertion_type": ASSERTION_TYPE,
-            "client_assertion": assertion(settings, now()),
+            "client_assertion": assertions.made(now()),
         }
         reply = await http.request("POST", TOKEN_PATH, form=form, write=False)
         if reply.status in (400, 401, 403):
@@ -72,8 +84,9 @@ class TokenBased:
     Query parameters are part of what is signed, so they must be in the URL, not beside it.
     """
 
-    def __init__(self, settings: NetSuiteSettings) -> None:
+    def __init__(self, settings: NetSuiteSettings, now: Callable[[], datetime]) -> None:
         self._settings = settings
+        self._now = now
 
     async def headers(self, method: str, url: str) -> Mapping[str, str]:
         s = self._settings
@@ -85,6 +98,7 @@ class TokenBased:
             resource_owner_secret=s.tba_token_secret.reveal(),
             signature_method=SIGNATURE_HMAC_SHA256,
             realm=s.account,
+            timestamp=str(int(self._now().timestamp())),
         )
         _, headers, _ = client.sign(url, http_method=method)
         return {"authorization": str(headers["Authorization"])}

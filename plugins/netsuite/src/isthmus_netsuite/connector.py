@@ -7,7 +7,7 @@ from typing import ClassVar
 import msgspec
 
 from isthmus.sdk import Auth, Connector, Context, HttpLimits, Opened, TokenAuth, hookimpl
-from isthmus_netsuite.auth import TokenBased, assertion, login
+from isthmus_netsuite.auth import Assertions, TokenBased, login
 from isthmus_netsuite.client import Client
 from isthmus_netsuite.directory import Directory
 from isthmus_netsuite.probe import NetSuiteProbe
@@ -32,14 +32,18 @@ class NetSuite(Connector):
             Fatal: the private key cannot sign.
         """
         assert isinstance(settings, NetSuiteSettings)
-        limits = HttpLimits(concurrency=settings.concurrency, deadline_s=settings.deadline_s)
+        limits = HttpLimits(
+            concurrency=settings.concurrency,
+            deadline_s=settings.deadline_s,
+            ca_file=settings.ca_file,
+            client_cert=settings.client_cert,
+        )
         async with ctx.http(settings.origin, limits=limits) as anonymous:
             auth: Auth
             if settings.auth == "oauth2":
-                assertion(settings, ctx.now())
-                auth = TokenAuth(login(anonymous, settings, ctx.now))
+                auth = TokenAuth(login(anonymous, Assertions(settings), ctx.now))
             else:
-                auth = TokenBased(settings)
+                auth = TokenBased(settings, ctx.now)
             async with ctx.http(settings.origin, auth=auth, limits=limits) as http:
                 client = Client(http, page_size=settings.page_size)
                 directory = Directory(client, ctx)

@@ -34,10 +34,10 @@ class Directory:
         self._open: dict[str, tuple[date, date, float]] = {}
         self._lock = trio.Lock()
 
-    async def symbols(self) -> Mapping[str, str]:
-        """ISO codes by internal id of the currency."""
+    async def symbols(self, needed: Iterable[str] = ()) -> Mapping[str, str]:
+        """ISO codes by internal id of the currency; asked again when one of ``needed`` is not known."""
         async with self._lock:
-            if not self._symbols:
+            if not self._symbols or not self._symbols.keys() >= set(needed):
                 rows = await self._client.query("SELECT id, symbol FROM currency ORDER BY id")
                 self._symbols = {row["id"]: row["symbol"] for row in rows}
         return self._symbols
@@ -48,10 +48,11 @@ class Directory:
         Raises:
             Rejected: the account does not list that currency.
         """
+        if code not in self._symbols.values():
+            self._symbols = {}
         for id, symbol in (await self.symbols()).items():
             if symbol == code:
                 return id
-        self._symbols = {}
         raise Rejected(
             f"the account has no currency {code}; add it in NetSuite, then retry", reason="mapping"
         )

@@ -1,5 +1,6 @@
 """What an admin writes under ``[connectors.<instance>]`` for NetSuite."""
 
+from pathlib import Path
 from typing import Annotated, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -65,6 +66,10 @@ class NetSuiteSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
         int, msgspec.Meta(ge=1, le=50, description="Calls at the same time; the account's limit is shared.")
     ] = 4
     deadline_s: Annotated[float, msgspec.Meta(gt=0, description="Patience for one call.")] = 60.0
+    ca_file: Annotated[Path | None, _about("Certificate authority, where a proxy breaks TLS open.")] = None
+    client_cert: Annotated[Path | None, _about("PEM of a client certificate with key, for mutual TLS.")] = (
+        None
+    )
     items: Annotated[
         dict[str, str], _about("Internal id of the service item by our service or expense category.")
     ] = {}

@@ -86,7 +86,7 @@ class NetSuiteSource(Source):
     async def _translate(self, stream: str, rows: Sequence[Row], page: "_Reading") -> None:
         ids = [row["id"] for row in rows]
         lines = await self._lines(ids)
-        symbols = await self._directory.symbols()
+        symbols = await self._directory.symbols(row["currency"] for row in rows if "currency" in row)
         applied: Mapping[str, list[Row]] = {}
         if stream == "invoices":
             parties = await self._directory.parties(row["entity"] for row in rows if "entity" in row)
@@ -98,6 +98,8 @@ class NetSuiteSource(Source):
             id = row["id"]
             try:
                 settled = lines.get(id, Lines())
+                if row["currency"] not in symbols:
+                    raise ValueError(f"currency {row['currency']} is not in the account's list")  # noqa: TRY301
                 frame = Frame(
                     source=self._ctx.instance,
                     entity=self._settings.entity_of(settled.subsidiary) or self._ctx.entity,
@@ -124,19 +126,13 @@ class NetSuiteSource(Source):
         for link in applied:
             invoice = await self._directory.key("invoice", link["previousdoc"])
             project = parties[link["entity"]].project
-            if stream == "credits":
-                key = self._ctx.key(f"{row['id']}/{link['previousdoc']}")
-                page.events.append(
-                    reading.credit(row, link, frame, key=key, invoice=invoice, project=project)
-                )
-            else:
-                key = self._ctx.key(f"{row['id']}/{link['previousdoc']}")
-                page.links.append(
-                    Link(kind="payment", key=key, remote_id=f"{row['id']}/{link['previousdoc']}")
-                )
-                page.events.append(
-                    reading.payment(row, link, frame, key=key, invoice=invoice, project=project)
-                )
+            # One payment may settle several invoices, and one more later: the key names both.
+            remote_id = f"{row['id']}/{link['previousdoc']}"
+            tell = reading.credit if stream == "credits" else reading.payment
+            event = tell(row, link, frame, key=self._ctx.key(remote_id), invoice=invoice, project=project)
+            page.events.append(event)
+            if stream == "payments":
+                page.links.append(Link(kind="payment", key=event.key, remote_id=remote_id))
 
     async def _lines(self, ids: Sequence[str]) -> dict[str, Lines]:
         """The lines of these transactions, folded."""

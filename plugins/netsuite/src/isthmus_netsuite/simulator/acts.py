@@ -32,6 +32,7 @@ class Acts:
             "credit_invoice": self.credit_invoice,
             "close_period": self.close_period,
             "reopen_period": self.reopen_period,
+            "create_record": self.create_record,
             "edit_record": self.edit_record,
             "expire_tokens": self.expire_tokens,
             "limit_concurrency": self.limit_concurrency,
@@ -44,13 +45,12 @@ class Acts:
         the invoices released: id, number, total, currency, job, charges."""
         job = None if project is None else self._job(project).id
         day = self._day(on)
-        released = [
-            self._write("invoice", None, fields, op="bill")
-            for fields in self._unbilled(job, day)
-            if sum_lines(fields) >= 0
-        ]
-        for invoice in released:
-            self._mark_billed(invoice)
+        released = []
+        for fields, work in self._unbilled(job, day):
+            if sum_lines(fields) >= 0:
+                invoice = self._write("invoice", None, fields, op="bill")
+                self._mark_billed(invoice, work)
+                released.append(invoice)
         for invoice in list(self._books.of("invoice")):
             waiting = invoice.fields["status"]["id"] == "Pending Approval"
             if waiting and job in (None, invoice.fields["entity"]["id"]) and self._takes(invoice):
@@ -147,6 +147,14 @@ class Acts:
         self._write(type.name, record, fields, op="edit")
         return {"kind": record.kind, "id": record.id, "fields": record.fields}
 
+    def create_record(self, kind: str, fields: Fields) -> Fields:
+        """A user enters a record of ``kind`` in the UI, such as an invoice or a payment. Returns its id."""
+        type = BY_LOWER.get(kind.lower())
+        if type is None:
+            raise ActRefused(f"there is no record type {kind}")
+        record = self._write(type.name, None, fields, op="create")
+        return {"kind": record.kind, "id": record.id}
+
     def expire_tokens(self) -> Fields:
         """All access tokens expire now."""
         tokens = self._memory()["tokens"]
@@ -161,38 +169,38 @@ class Acts:
 
     # Billing
 
-    def _unbilled(self, job: str | None, day: date) -> list[Fields]:
-        """The invoices that unbilled work would make, by job and currency."""
-        lines: dict[tuple[str, str], list[Fields]] = defaultdict(list)
+    def _unbilled(self, job: str | None, day: date) -> list[tuple[Fields, list[Record]]]:
+        """The invoices that unbilled work would make, by job and currency, and the work on each."""
+        lines: dict[tuple[str, str], list[tuple[Fields, Record]]] = defaultdict(list)
         for bill in self._books.of("timeBill"):
             if bill.fields.get("isBillable") and "invoice" not in bill.fields and "customer" in bill.fields:
                 owner = bill.fields["customer"]["id"]
                 currency = self._currency_of(owner)
-                lines[owner, currency].append(_time_line(bill, quantum(self._symbol(currency))))
+                lines[owner, currency].append((_time_line(bill, quantum(self._symbol(currency))), bill))
         for charge in self._books.of("charge"):
             if "invoice" not in charge.fields and (charge.fields.get("use") or {}).get("id") != "FORECAST":
                 owner = charge.fields["billTo"]["id"]
                 currency = (charge.fields.get("currency") or {"id": self._currency_of(owner)})["id"]
-                lines[owner, currency].append(_charge_line(charge))
+                lines[owner, currency].append((_charge_line(charge), charge))
         return [
-            {
-                "entity": {"id": owner},
-                "currency": {"id": currency},
-                "tranDate": day.isoformat(),
-                "approvalStatus": {"id": "2"},
-                "item": {"items": found},
-            }
+            (
+                {
+                    "entity": {"id": owner},
+                    "currency": {"id": currency},
+                    "tranDate": day.isoformat(),
+                    "approvalStatus": {"id": "2"},
+                    "item": {"items": [line for line, _ in found]},
+                },
+                [work for _, work in found],
+            )
             for (owner, currency), found in lines.items()
             if job in (None, owner)
         ]
 
-    def _mark_billed(self, invoice: Record) -> None:
-        for line in invoice.fields["item"]["items"]:
-            kind, _, id = line.pop("from").partition("/")
-            record = self._books.ledger.get(kind, id)
-            assert record is not None, "a billed record cannot be gone"
+    def _mark_billed(self, invoice: Record, work: list[Record]) -> None:
+        for record in work:
             billed: Fields = {"invoice": {"id": invoice.id}}
-            if kind == "charge":
+            if record.kind == "charge":
                 billed["stage"] = {"id": "PROCESSED"}
             self._books.change(record, billed, op="bill")
 
@@ -212,19 +220,9 @@ class Acts:
 
     def _write(self, type: str, record: Record | None, fields: Fields, *, op: str) -> Record:
         try:
-            if record is None and type == "invoice":
-                return self._new_invoice(fields, op=op)
             return self._records.write(TYPES[type], record, fields, op=op, query={"replace": "item,apply"})
         except Problem as problem:
             raise ActRefused(problem.detail) from problem
-
-    def _new_invoice(self, fields: Fields, *, op: str) -> Record:
-        """Write an invoice, keeping on its lines where each came from until the work is marked."""
-        origins = [line.pop("from") for line in fields["item"]["items"]]
-        invoice = self._records.write(TYPES["invoice"], None, fields, op=op)
-        for line, origin in zip(invoice.fields["item"]["items"], origins, strict=True):
-            line["from"] = origin
-        return invoice
 
     def _job(self, project: str) -> Record:
         for name in (project, f"eid:{project}", f"eid:isth:{project}"):
@@ -303,7 +301,6 @@ def _time_line(bill: Record, smallest: Decimal) -> Fields:
     f = bill.fields
     amount = times(hours_of(f["hours"]), Decimal(f.get("rate", "0")), smallest)
     return {
-        "from": f"timeBill/{bill.id}",
         "item": f["item"],
         "quantity": str(hours_of(f["hours"]).quantize(Decimal("0.0001"))),
         "rate": f.get("rate", "0"),
@@ -317,7 +314,6 @@ def _charge_line(charge: Record) -> Fields:
     f = charge.fields
     amount = f.get("amount") or str(times(Decimal(f.get("quantity", "1")), Decimal(f.get("rate", "0"))))
     return {
-        "from": f"charge/{charge.id}",
         "item": f["billingItem"],
         "quantity": f.get("quantity", "1"),
         "rate": f.get("rate", amount),

@@ -16,16 +16,17 @@ from isthmus.sdk.simulator import Simulator
 from isthmus_netsuite.auth import TOKEN_PATH
 from isthmus_netsuite.simulator.acts import Acts
 from isthmus_netsuite.simulator.books import Books
-from isthmus_netsuite.simulator.login import Gate, token_urls
-from isthmus_netsuite.simulator.problems import Problem, no_such_path
-from isthmus_netsuite.simulator.rest import (
-    RecordService,
+from isthmus_netsuite.simulator.forms import (
     catalog,
     json_answer,
+    openapi,
     page_links,
     paging,
     read_body,
 )
+from isthmus_netsuite.simulator.login import Gate, token_urls
+from isthmus_netsuite.simulator.problems import Problem, no_such_path
+from isthmus_netsuite.simulator.rest import RecordService
 from isthmus_netsuite.simulator.suiteql import SuiteQL
 
 ACCOUNT = "1234567_SB1"
@@ -80,12 +81,11 @@ class NetSuiteSimulator(Simulator):
 
     def credentials(self) -> dict[str, Any]:
         tba = self.memory["tba"]
-        (certificate_id,) = self.memory["certificates"]
         return {
             "account": ACCOUNT,
             "base_url": self.base_url,
             "client_id": self.memory["client_id"],
-            "certificate_id": certificate_id,
+            "certificate_id": next(iter(self.memory["certificates"])),
             "private_key": self.memory["private_key"],
             **{f"tba_{name}": value for name, value in tba.items()},
             "account_time_zone": TIME_ZONE,
@@ -134,6 +134,8 @@ class NetSuiteSimulator(Simulator):
         base = f"{request.url.scheme}://{request.headers.get('host', '')}"
         match parts:
             case ["record", "v1", "metadata-catalog", *rest] if request.method == "GET" and len(rest) < 2:
+                if not rest and "swagger" in request.headers.get("accept", ""):
+                    return JSONResponse(openapi(query.get("select", "")))
                 return JSONResponse(catalog(rest[0] if rest else None))
             case ["record", "v1", _, *_]:
                 return self.records.handle(request.method, parts[2:], query, request.headers, raw, base)

@@ -1,16 +1,29 @@
 """The record service: ``/services/rest/record/v1``."""
 
-import re
 from collections.abc import Callable, Mapping
 from datetime import date, timedelta
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import Any
 
-import msgspec
 from starlette.responses import Response
 
 from isthmus.sdk.simulator import Record
-from isthmus_netsuite.simulator.books import Books, Fields, line_amount, sum_lines
+from isthmus_netsuite.simulator.books import Books, Fields, line_amount
+from isthmus_netsuite.simulator.forms import (
+    decimal_of,
+    duration_of,
+    fits,
+    id_of,
+    items_of,
+    json_answer,
+    merged,
+    name_of,
+    page_links,
+    paging,
+    plain,
+    read_body,
+    self_link,
+)
 from isthmus_netsuite.simulator.problems import (
     Problem,
     bad_value,
@@ -18,10 +31,8 @@ from isthmus_netsuite.simulator.problems import (
     no_such_reference,
     unknown_property,
 )
-from isthmus_netsuite.simulator.schema import BY_LOWER, TYPES, RecordType
+from isthmus_netsuite.simulator.schema import BY_LOWER, RecordType
 
-MEDIA = "application/vnd.oracle.resource+json"
-PAGE_MAX = 1000
 PAYMENT_TERMS = timedelta(days=30)
 NUMBERS = {"invoice": "INV", "creditMemo": "CM", "customerPayment": "PYMT"}
 ENUMS = {
@@ -30,26 +41,6 @@ ENUMS = {
     "stage": {"HOLD": "Hold", "READY": "Ready for Billing", "PROCESSED": "Processed"},
     "use": {"ACTUAL": "Actual", "FORECAST": "Forecast"},
 }
-_decode = msgspec.json.Decoder(float_hook=Decimal)
-_encode = msgspec.json.Encoder(decimal_format="number")
-_FILTER = re.compile(
-    r'(\w+)\s+(IS|EQUAL|CONTAIN|START_WITH|AFTER|BEFORE)\s+(?:"([^"]*)"|(\S+))', re.IGNORECASE
-)
-
-
-def read_body(raw: bytes) -> Fields:
-    """A request's JSON object, numbers exact."""
-    try:
-        body = _decode.decode(raw)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise Problem(400, "INVALID_CONTENT", f"Invalid content in the request body: {error}") from error
-    if not isinstance(body, dict):
-        raise Problem(400, "INVALID_CONTENT", "Invalid content in the request body: an object is expected.")
-    return body
-
-
-def json_answer(value: object) -> Response:
-    return Response(_encode.encode(value), media_type=MEDIA)
 
 
 class RecordService:
@@ -148,9 +139,9 @@ class RecordService:
         sent = self._checked(type.fields, body, type, strict)
         for name, columns in type.sublists.items():
             if name in body:
-                lines = [self._checked(columns, line, type, strict) for line in _items(body[name])]
+                lines = [self._checked(columns, line, type, strict) for line in items_of(body[name])]
                 replaced = name in (query or {}).get("replace", "").split(",")
-                sent[name] = {"items": _merged(before.get(name), lines, replaced)}
+                sent[name] = {"items": merged(before.get(name), lines, replaced)}
         fields = {**before, **sent}
         if record is None:
             fields = {**self._defaults(type, fields), **fields}
@@ -158,7 +149,7 @@ class RecordService:
         self._gate(type, before, fields)
         if "apply" in type.sublists:
             self.books.check_applications(type.name, fields, before)
-        kept = _plain(body)
+        kept = plain(body)
         if record is None:
             if type.name in NUMBERS and "tranId" not in fields:
                 fields["tranId"] = f"{NUMBERS[type.name]}{self._next_number('number:' + type.name, 1001)}"
@@ -201,11 +192,11 @@ class RecordService:
                 except ValueError as error:
                     raise bad_value(name, value) from error
             case ("decimal", _, _):
-                return str(_decimal(name, value))
+                return str(decimal_of(name, value))
             case ("duration", _, _):
-                return _duration(name, value)
+                return duration_of(name, value)
             case ("enum", _, _):
-                id = _id_of(name, value)
+                id = id_of(name, value)
                 if name in ENUMS and id not in ENUMS[name]:
                     raise no_such_reference(name, id)
                 return {"id": id}
@@ -216,10 +207,10 @@ class RecordService:
         """The id of a record that is referred to by id or by external id."""
         external_id = value.get("externalId") if isinstance(value, dict) else None
         for target in targets:
-            record = self.books.find(target, f"eid:{external_id}" if external_id else _id_of(name, value))
+            record = self.books.find(target, f"eid:{external_id}" if external_id else id_of(name, value))
             if record is not None:
                 return record.id
-        raise no_such_reference(name, external_id or _id_of(name, value))
+        raise no_such_reference(name, external_id or id_of(name, value))
 
     def _defaults(self, type: RecordType, fields: Fields) -> Fields:
         """What NetSuite fills in on a new record."""
@@ -239,7 +230,7 @@ class RecordService:
 
     def _require(self, type: RecordType, fields: Fields) -> None:
         missing = [name for name in type.required if fields.get(name) in (None, "")]
-        if type.name in ("invoice", "creditMemo") and not _items(fields.get("item")):
+        if type.name in ("invoice", "creditMemo") and not items_of(fields.get("item")):
             missing.append("item")
         if type.name == "timeBill" and "customer" in fields and "item" not in fields:
             missing.append("item")
@@ -272,11 +263,11 @@ class RecordService:
 
     def _list(self, type: RecordType, query: Mapping[str, str], root: str) -> Fields:
         limit, offset = paging(query)
-        records = [record for record in self.books.of(type.name) if _fits(record, query.get("q", ""))]
+        records = [record for record in self.books.of(type.name) if fits(record, query.get("q", ""))]
         page = records[offset : offset + limit]
         return {
             "links": page_links(f"{root}/{type.name}", query, limit, offset, len(records)),
-            "items": [{"links": [_self(root, type.name, record.id)], "id": record.id} for record in page],
+            "items": [{"links": [self_link(root, type.name, record.id)], "id": record.id} for record in page],
             "count": len(page),
             "hasMore": offset + limit < len(records),
             "offset": offset,
@@ -308,7 +299,7 @@ class RecordService:
             return {"links": links}
         columns = type.sublists[name]
         items = []
-        for line in _items(value):
+        for line in items_of(value):
             told = {
                 column: self._told(column, columns.get(column, "text"), cell, root)
                 for column, cell in line.items()
@@ -328,149 +319,8 @@ class RecordService:
                 record = self.books.ledger.get(target, value["id"])
                 if record is not None:
                     return {
-                        "links": [_self(root, target, record.id)],
+                        "links": [self_link(root, target, record.id)],
                         "id": record.id,
                         "refName": name_of(record),
                     }
         return value
-
-
-def name_of(record: Record) -> str:
-    """What a reference to a record reads."""
-    fields = record.fields
-    for name in ("companyName", "tranId", "name", "itemId", "periodName", "lastName"):
-        if fields.get(name):
-            return f"{fields['entityId']} {fields[name]}" if "entityId" in fields else str(fields[name])
-    return record.id
-
-
-def paging(query: Mapping[str, str]) -> tuple[int, int]:
-    """Limit and offset of a request.
-
-    Raises:
-        Problem: out of bounds, or an offset that is no multiple of the limit.
-    """
-    numbers = {}
-    for name, default in (("limit", PAGE_MAX), ("offset", 0)):
-        text = query.get(name, str(default))
-        if not text.isdecimal() or (name == "limit" and not 1 <= int(text) <= PAGE_MAX):
-            raise Problem(400, "INVALID_PARAMETER", f"Invalid value for {name}.", errorQueryParam=name)
-        numbers[name] = int(text)
-    if numbers["offset"] % numbers["limit"]:
-        raise Problem(
-            400, "INVALID_PARAMETER", "The offset must be a multiple of the limit.", errorQueryParam="offset"
-        )
-    return numbers["limit"], numbers["offset"]
-
-
-def page_links(
-    url: str, query: Mapping[str, str], limit: int, offset: int, total: int
-) -> list[dict[str, str]]:
-    last = max(0, (total - 1) // limit * limit)
-    places = {"self": offset, "first": 0, "last": last}
-    if offset > 0:
-        places["previous"] = max(0, offset - limit)
-    if offset + limit < total:
-        places["next"] = offset + limit
-    return [{"rel": rel, "href": f"{url}?limit={limit}&offset={at}"} for rel, at in places.items()]
-
-
-def _self(root: str, type: str, id: str) -> dict[str, str]:
-    return {"rel": "self", "href": f"{root}/{type}/{id}"}
-
-
-def _items(value: Any) -> list[Fields]:
-    items = value.get("items", []) if isinstance(value, dict) else value
-    return [item for item in items or [] if isinstance(item, dict)]
-
-
-def _merged(before: Any, lines: list[Fields], replace: bool) -> list[Fields]:
-    """Lines after an update: those with a known ``line`` change, the others are appended."""
-    merged = [] if replace else [dict(line) for line in _items(before)]
-    by_number = {line["line"]: line for line in merged}
-    for line in lines:
-        if line.get("line") in by_number:
-            by_number[line["line"]].update(line)
-        else:
-            merged.append({**line, "line": len(merged) + 1})
-    return merged
-
-
-def _id_of(name: str, value: Any) -> str:
-    id = value.get("id") if isinstance(value, dict) else value
-    if isinstance(id, bool) or not isinstance(id, str | int) or id == "":
-        raise bad_value(name, value)
-    return str(id)
-
-
-def _decimal(name: str, value: Any) -> Decimal:
-    try:
-        found = Decimal(str(value))
-    except InvalidOperation as error:
-        raise bad_value(name, value) from error
-    if isinstance(value, bool) or not found.is_finite():
-        raise bad_value(name, value)
-    return found
-
-
-def _duration(name: str, value: Any) -> str:
-    """``4:00``, or hours as a number, to the minute."""
-    text = str(value)
-    if re.fullmatch(r"-?\d+:[0-5]\d", text):
-        return text
-    minutes = round(_decimal(name, value) * 60)
-    return f"{'-' if minutes < 0 else ''}{abs(minutes) // 60}:{abs(minutes) % 60:02d}"
-
-
-def _plain(value: Any) -> Any:
-    """JSON values only: decimals as their digits."""
-    if isinstance(value, Decimal):
-        return str(value)
-    if isinstance(value, dict):
-        return {name: _plain(item) for name, item in value.items()}
-    return [_plain(item) for item in value] if isinstance(value, list) else value
-
-
-def _fits(record: Record, q: str) -> bool:
-    """The ``q`` filter of a collection: conditions joined by AND."""
-    if not q:
-        return True
-    conditions = [_FILTER.fullmatch(part.strip()) for part in re.split(r"\s+AND\s+", q, flags=re.IGNORECASE)]
-    for condition in conditions:
-        if condition is None:
-            raise Problem(400, "INVALID_PARAMETER", f"Invalid filter: {q}", errorQueryParam="q")
-        name, operator = condition[1], condition[2].upper()
-        wanted = (condition[3] if condition[3] is not None else condition[4]).lower()
-        field = record.external_key if name == "externalId" else record.fields.get(name)
-        held = str(field.get("id") if isinstance(field, dict) else field if field is not None else "").lower()
-        matches = {
-            "IS": held == wanted,
-            "EQUAL": held == wanted,
-            "CONTAIN": wanted in held,
-            "START_WITH": held.startswith(wanted),
-            "AFTER": held > wanted,
-            "BEFORE": bool(held) and held < wanted,
-        }
-        if not matches[operator]:
-            return False
-    return True
-
-
-def catalog(name: str | None) -> Fields:
-    """The metadata catalogue: all types, or one as JSON Schema."""
-    if name is None:
-        return {"items": [{"name": type} for type in TYPES]}
-    type = BY_LOWER.get(name.lower())
-    if type is None:
-        raise Problem(404, "NOT_FOUND", f"Record type '{name}' does not exist.", errorUrlPath=name)
-    forms = {"bool": "boolean", "decimal": "number", "enum": "object"}
-    kinds = {**type.fields, **type.read_only}
-    properties = {
-        field: {"type": "object" if kind.startswith("ref:") else forms.get(kind, "string"), "title": field}
-        for field, kind in kinds.items()
-    }
-    sublists = {name: {"type": "object"} for name in type.sublists}
-    return {"type": "object", "properties": {"id": {"type": "string"}, **properties, **sublists}}
-
-
-__all__ = ["MEDIA", "RecordService", "catalog", "json_answer", "name_of", "page_links", "paging", "sum_lines"]

@@ -15,8 +15,8 @@ from zoneinfo import ZoneInfo
 
 from isthmus.sdk.simulator import Record
 from isthmus_netsuite.simulator.books import Books, Fields, hours_of, line_amount
+from isthmus_netsuite.simulator.forms import name_of
 from isthmus_netsuite.simulator.problems import Problem
-from isthmus_netsuite.simulator.rest import name_of
 from isthmus_netsuite.simulator.schema import (
     CUSTOM_BODY,
     CUSTOM_COLUMNS,
@@ -95,6 +95,7 @@ class SuiteQL:
                 self._db.execute(f'CREATE INDEX "{table}_{key}" ON "{table}" ("{key}")')
         for table in ("previoustransactionlinelink", "nexttransactionlinelink"):
             self._db.execute(f'CREATE INDEX "{table}_next" ON "{table}" (nextdoc)')
+        self._db.execute("CREATE TABLE dual AS SELECT 'X' AS dummy")
         names = [*CUSTOM_COLUMNS, *CUSTOM_BODY, *CUSTOM_ENTITY]
         self._insert("customfield", [{"id": n, "scriptid": name.upper()} for n, name in enumerate(names, 1)])
 

@@ -1,0 +1,107 @@
+"""Each error answer and what becomes of it."""
+
+import msgspec
+import pytest
+
+from isthmus.sdk import Fatal, Rejected, Reply, Retryable, Throttled, Unsure
+from isthmus_netsuite.errors import error_of
+
+
+def answer(status: int, code: str, detail: str) -> Reply:
+    body = {"title": "x", "status": status, "o:errorDetails": [{"detail": detail, "o:errorCode": code}]}
+    return Reply(status=status, headers={}, body=msgspec.json.encode(body))
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "detail", "write", "fate", "reason"),
+    [
+        pytest.param(401, "INVALID_LOGIN", "Invalid login attempt.", True, Fatal, None, id="a refused login"),
+        pytest.param(
+            403,
+            "INSUFFICIENT_PERMISSION",
+            "Permission Violation",
+            True,
+            Fatal,
+            None,
+            id="a missing permission",
+        ),
+        pytest.param(
+            400, "SSS_REQUEST_LIMIT_EXCEEDED", "limit", True, Throttled, None, id="too many calls, as 400"
+        ),
+        pytest.param(429, "", "blocked", True, Throttled, None, id="too many calls, as 429"),
+        pytest.param(
+            400, "IDEMPOTENCY_ERROR", "used", True, Unsure, None, id="an idempotency key seen before"
+        ),
+        pytest.param(
+            400, "RCRD_HAS_BEEN_CHANGED", "changed", True, Retryable, None, id="someone saved in between"
+        ),
+        pytest.param(
+            400,
+            "USER_ERROR",
+            "You cannot post: its accounting period Oct 2026 is closed.",
+            True,
+            Rejected,
+            "period",
+            id="a closed period",
+        ),
+        pytest.param(
+            400,
+            "USER_ERROR",
+            "This transaction falls into a locked accounting period",
+            True,
+            Rejected,
+            "period",
+            id="a locked period, in other words",
+        ),
+        pytest.param(
+            400, "USER_ERROR", "This entity already exists.", True, Rejected, "duplicate", id="a name taken"
+        ),
+        pytest.param(400, "DUP_RCRD", "dup", True, Rejected, "duplicate", id="a duplicate by code"),
+        pytest.param(404, "NONEXISTENT_ID", "no instance", True, Rejected, "missing", id="an unknown record"),
+        pytest.param(
+            400,
+            "USER_ERROR",
+            "Invalid Field Value 999 for the following field: customer",
+            True,
+            Rejected,
+            "missing",
+            id="a reference to nothing",
+        ),
+        pytest.param(
+            400,
+            "INVALID_CONTENT",
+            "Unknown field name 'x'",
+            True,
+            Rejected,
+            "value",
+            id="an unknown property",
+        ),
+        pytest.param(
+            400,
+            "USER_ERROR",
+            "Please enter value(s) for: Item",
+            True,
+            Rejected,
+            "value",
+            id="a missing value",
+        ),
+        pytest.param(
+            500, "UNEXPECTED_ERROR", "An unexpected error", True, Unsure, None, id="a write that broke inside"
+        ),
+        pytest.param(500, "UNEXPECTED_ERROR", "error", False, Retryable, None, id="a read that broke inside"),
+        pytest.param(503, "", "maintenance", True, Retryable, None, id="maintenance"),
+    ],
+)
+def test_the_fate_of_an_error(
+    status: int, code: str, detail: str, write: bool, fate: type[Exception], reason: str | None
+) -> None:
+    error = error_of(answer(status, code, detail), write=write)
+    assert type(error) is fate
+    assert getattr(error, "reason", None) == reason
+    assert detail in (error.peer_words or "")
+
+
+def test_a_proxys_page_keeps_its_own_words() -> None:
+    error = error_of(Reply(status=502, headers={}, body=b"<h1>Bad gateway</h1>"), write=False)
+    assert type(error) is Retryable
+    assert error.peer_words == "<h1>Bad gateway</h1>"
