@@ -80,7 +80,7 @@ def append(tx: Tx, events: Sequence[BusinessEvent], now: datetime) -> Appended:
         new=list(range(before + 1, before + added + 1)),
         duplicates=len(events) - added,
         stale=int(stale[0]) if stale else 0,
-        conflicts=_conflicts(tx, rows) if added < len(events) else [],
+        conflicts=_conflicts(tx, rows, before) if added < len(events) else [],
     )
 
 
@@ -92,16 +92,17 @@ def _facts(event_type: type[BusinessEvent]) -> tuple[str, str | None]:
     return str(event_type.__struct_config__.tag), noun if revised else None
 
 
-def _conflicts(tx: Tx, rows: Iterable[Sequence[Any]]) -> list[str]:
+def _conflicts(tx: Tx, rows: Iterable[Sequence[Any]], before: int) -> list[str]:
+    """The ids among ``rows`` that were known at seq ``before``, or came twice, with another content."""
     came = [(row[0], row[7]) for row in rows]
-    kept: dict[str, str] = dict(
-        tx.all("log_payloads_by_id", ids=json.dumps([event_id for event_id, _ in came]))
-    )
-    odd = [
-        event_id
-        for event_id, payload in came
-        if kept[event_id] != payload and _differ(kept[event_id], payload)
-    ]
+    ids = json.dumps([event_id for event_id, _ in came])
+    # Most of a page is new; reading back what was just written would cost as much as writing it.
+    kept: dict[str, str] = dict(tx.all("log_payloads_by_id", ids=ids, before=before))
+    odd = []
+    for event_id, payload in came:
+        first = kept.setdefault(event_id, payload)
+        if first != payload and _differ(first, payload):
+            odd.append(event_id)
     return list(dict.fromkeys(odd))
 
 

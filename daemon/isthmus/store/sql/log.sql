@@ -17,8 +17,8 @@ SELECT coalesce(max(seq), 0) FROM log;
 SELECT count(*) FROM log WHERE seq > :seq AND stale = 1;
 
 -- name: log_payloads_by_id
--- The events of a list of ids, to compare with what came in under the same ids.
-SELECT id, payload FROM log WHERE id IN (SELECT value FROM json_each(:ids)) ORDER BY seq;
+-- What was known up to a seq of a list of ids, to compare with what came in under the same ids.
+SELECT id, payload FROM log WHERE id IN (SELECT value FROM json_each(:ids)) AND seq <= :before;
 
 -- name: log_read_window
 -- The next events of some types for a lane; the upper bound keeps a lane that wants few from reading on.
