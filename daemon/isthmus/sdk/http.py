@@ -332,7 +332,7 @@ async def open_http(
         raise Fatal(refusal) from None
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.username is not None:
         raise Fatal(refusal)
-    verify: ssl.SSLContext | bool = True
+    verify: ssl.SSLContext | bool = False  # plain http: loading authorities would only cost time
     if parts.scheme == "https":
         verify = ssl.create_default_context(cafile=str(limits.ca_file) if limits.ca_file else None)
         verify.minimum_version = ssl.TLSVersion.TLSv1_2
