@@ -16,7 +16,7 @@ from isthmus.delivery import actor as delivery
 from isthmus.delivery.lane import Group
 from isthmus.ingest import actor as ingest
 from isthmus.ingest.record import Recorded, record
-from isthmus.sdk.connector import Page, Receipt
+from isthmus.sdk.connector import Page, Receipt, Sink
 from isthmus.store import cursors
 from isthmus.store.face import Store
 
@@ -24,11 +24,13 @@ from isthmus.store.face import Store
 def cursor_moved_first() -> None:
     """The cursor is saved when the page arrives, the page itself a moment later."""
 
-    async def careless(store: Store, instance: str, stream: str, page: Page, now: datetime) -> Recorded:
+    async def careless(
+        store: Store, instance: str, stream: str, page: Page, now: datetime, **known: Any
+    ) -> Recorded:
         await store.write(lambda tx: cursors.move(tx, instance, stream, page.next, now))
         if page.events:
             await trio.sleep(0.3)
-        return await record(store, instance, stream, page, now)
+        return await record(store, instance, stream, page, now, **known)
 
     ingest.record = careless  # type: ignore[attr-defined]
 
@@ -36,9 +38,9 @@ def cursor_moved_first() -> None:
 def done_before_send() -> None:
     """The receipt is written first, to save a transaction."""
 
-    async def hasty(self: Any, group: Group) -> None:
-        await self._end(group, None, [Receipt(remote_id="sent") for _ in group.items])
-        await self._attempt(group)
+    async def hasty(self: Any, sink: Sink, group: Group) -> None:
+        await self._end(sink, group, None, [Receipt(remote_id="sent") for _ in group.items])
+        await delivery.attempt(self._lane, sink, group.items)
 
     delivery.LaneActor._carry_out = hasty  # type: ignore[method-assign]
 

@@ -47,7 +47,8 @@ async def survive(
     """
     dice = random.Random(seed)
     async with opened(seed=seed) as world:
-        write_configuration(directory, world)
+        # Reading some time twice would heal a lost page before it is noticed.
+        write_configuration(directory, world, changed={"psa": {"overlap_s": 0}})
         daemon = DaemonProcess(directory, program)
         await daemon.start()
         try:

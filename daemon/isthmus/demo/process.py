@@ -72,6 +72,12 @@ class DaemonProcess:
     def running(self) -> bool:
         return self._process is not None and self._process.poll() is None
 
+    @property
+    def pid(self) -> int:
+        """Of the daemon that was started last."""
+        assert self._process is not None
+        return self._process.pid
+
     async def ask(self, path: str, **params: Any) -> Any:
         """Ask its admin socket."""
         async with connected(self.socket) as client:

@@ -1,6 +1,7 @@
 """Writes the configuration of the demo's daemon, as an admin would, with the simulators' credentials."""
 
 import typing
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -61,8 +62,19 @@ LANES: dict[str, dict[str, Any]] = {
 }
 
 
-def write_configuration(directory: Path, world: World, *, port: int = 0) -> None:
-    """Write ``isthmus.toml`` and the secrets of every connector into ``directory``."""
+def write_configuration(
+    directory: Path,
+    world: World,
+    *,
+    port: int = 0,
+    changed: Mapping[str, Mapping[str, Any]] | None = None,
+) -> None:
+    """Write ``isthmus.toml`` and the secrets of every connector into ``directory``.
+
+    Args:
+        port: Of the ops listener; 0 takes a free one.
+        changed: Settings by instance, in place of the demo's.
+    """
     secrets = directory / "secrets"
     secrets.mkdir(mode=0o700)
     lines = ["[daemon]", 'state_dir = "state"', 'secrets_dir = "secrets"', f'ops_listen = "127.0.0.1:{port}"']
@@ -73,7 +85,11 @@ def write_configuration(directory: Path, world: World, *, port: int = 0) -> None
         lines += [f'entity = "{ENTITIES[instance]}"', "poll_s = 0.5"]
         given = world.systems[instance].simulator.credentials()
         guarded = _secrets(connectors[plugin].Settings)
-        for name, value in {**given, **IMPATIENT.get(instance, {})}.items():
+        for name, value in {
+            **given,
+            **IMPATIENT.get(instance, {}),
+            **(changed or {}).get(instance, {}),
+        }.items():
             if name in guarded:
                 credential = f"{instance}.{name}"
                 file = secrets / credential
