@@ -13,6 +13,7 @@ import trio
 
 from isthmus.cli import main
 from isthmus.delivery import actor as delivery
+from isthmus.delivery.attempt import attempt
 from isthmus.delivery.lane import Group
 from isthmus.ingest import actor as ingest
 from isthmus.ingest.record import Recorded, record
@@ -40,7 +41,7 @@ def done_before_send() -> None:
 
     async def hasty(self: Any, sink: Sink, group: Group) -> None:
         await self._end(sink, group, None, [Receipt(remote_id="sent") for _ in group.items])
-        await delivery.attempt(self._lane, sink, group.items)
+        await attempt(self._lane, sink, group.items)
 
     delivery.LaneActor._carry_out = hasty  # type: ignore[method-assign]
 

@@ -49,10 +49,13 @@ async def survive(
     async with opened(seed=seed) as world:
         # Reading some time twice would heal a lost page before it is noticed.
         write_configuration(directory, world, changed={"psa": {"overlap_s": 0}})
-        daemon = DaemonProcess(directory, program)
-        await daemon.start()
+        daemon = DaemonProcess(directory)
         try:
+            await daemon.start()
             await _provision(world)
+            await daemon.stop()
+            daemon = DaemonProcess(directory, program)
+            await daemon.start()
             for number in range(kills):
                 if slow_s:
                     match = {"method": "PUT", "path_prefix": "/services/rest/record/v1/timeBill"}
