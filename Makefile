@@ -29,6 +29,7 @@ lint:
 
 types:
 	$(BIN)/mypy
+	for tests in plugins/*/tests; do $(BIN)/mypy $$tests || exit 1; done
 
 imports:
 	$(BIN)/lint-imports
