@@ -78,6 +78,28 @@ class Scenario:
 
         await self.until(f"{', '.join(rows)} agree", agree)
 
+    async def told(self, kind: str, **fields: str) -> None:
+        """Wait until the daemon knows a fact with these fields."""
+
+        async def known() -> bool:
+            lines = await self.daemon.ask("/v1/events", kind=kind, limit=1000)
+            pages = [await self.daemon.ask(f"/v1/events/{line['seq']}") for line in lines[-10:]]
+            return any(fields.items() <= page["event"].items() for page in pages)
+
+        await self.until(f"{kind} {fields}", known)
+
+    async def approve(self, contract: Contract, *, day: int, hours: str) -> None:
+        """Somebody logs hours on a contract, and they are approved."""
+        entry = await self.world.psa.do(
+            "log_time",
+            workspace=self.project(contract),
+            user=self.people[next(iter(contract.people))],
+            date=f"{MONTH}-{day}",
+            hours=hours,
+            service="Consulting",
+        )
+        await self.world.psa.do("approve_time", entries=[entry["id"]])
+
     async def count(self, instance: str, *kinds: str) -> int:
         return len(await self.world.systems[instance].of_kind(*kinds))
 
@@ -210,6 +232,16 @@ async def correct(scenario: Scenario) -> None:
     await scenario.settled("billed on")
 
 
+async def late(scenario: Scenario) -> None:
+    """Time for a month that is closed waits with a reason; it is billed when the month is open again."""
+    await scenario.world.netsuite.do("close_period", period=MONTH)
+    await scenario.told("period.closed", period=MONTH)
+    await scenario.approve(CONTRACTS[1], day=29, hours="3.5")
+    await scenario.told("charge.held", reason="period_closed")
+    await scenario.world.netsuite.do("reopen_period", period=MONTH)
+    await scenario.settled("billed on")
+
+
 async def refuse(scenario: Scenario) -> None:
     """The ERP refuses one record, its period being closed; finance reopens it and retries."""
     await scenario.world.netsuite.fault(
@@ -219,16 +251,7 @@ async def refuse(scenario: Scenario) -> None:
         body=CLOSED,
     )
     scenario.faults.append("closed period (NetSuite)")
-    contract = CONTRACTS[1]
-    entry = await scenario.world.psa.do(
-        "log_time",
-        workspace=scenario.project(contract),
-        user=next(iter(scenario.people[name] for name in contract.people)),
-        date=f"{MONTH}-30",
-        hours="6.5",
-        service="Consulting",
-    )
-    await scenario.world.psa.do("approve_time", entries=[entry["id"]])
+    await scenario.approve(CONTRACTS[1], day=30, hours="6.5")
 
     async def refused() -> bool:
         found = await scenario.daemon.ask("/v1/exceptions", error_class="period")
@@ -254,13 +277,9 @@ async def invoice(scenario: Scenario) -> None:
 
 async def close(scenario: Scenario) -> None:
     """The month is closed in both ERPs; every ledger agrees."""
-    for erp in (scenario.world.netsuite, scenario.world.ledger):
-        await erp.do("close_period", period="2026-09")
-
-    async def told() -> bool:
-        return len(await scenario.daemon.ask("/v1/events", kind="period.closed")) >= 2
-
-    await scenario.until("closed periods known", told)
+    for erp, source in ((scenario.world.netsuite, "netsuite"), (scenario.world.ledger, "ledger")):
+        await erp.do("close_period", period=MONTH)
+        await scenario.told("period.closed", period=MONTH, source=source)
     await scenario.settled("")
 
 
@@ -273,6 +292,7 @@ STEPS = (
     Step(name="milestones are achieved", act=achieve),
     Step(name="a change order raises a cap", act=amend),
     Step(name="posted hours are corrected", act=correct),
+    Step(name="a late entry waits for its month", act=late),
     Step(name="a closed period refuses a charge", act=refuse),
     Step(name="invoices are released and paid", act=invoice),
     Step(name="the books are closed", act=close),
