@@ -15,6 +15,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from isthmus.ops.desk import Desk, NotFound
+from isthmus.store.errors import ReadTooLong, StoreBusy, StoreFull
 
 T = TypeVar("T", bound=msgspec.Struct)
 
@@ -165,6 +166,8 @@ def _answering(answer: Answer) -> Callable[[Request], Awaitable[Response]]:
             return _json({"error": str(error)}, 404)
         except msgspec.ValidationError as error:
             return _json({"error": str(error)}, 400)
+        except (ReadTooLong, StoreBusy, StoreFull) as error:
+            return _json({"error": str(error)}, 503)
 
     return endpoint
 

@@ -49,7 +49,7 @@ OUTBOX_STATES = ("open", "scheduled", "blocked")
 STAGES: tuple[Stage, ...] = ("ingest", "process", "deliver")
 LEVELS = ("debug", "info", "warning", "error", "critical")
 AGES = ("lt_1d", "lt_3d", "lt_7d", "gt_7d")
-CAUSES = ("in_flight", "blocked", "dead_letter", "awaiting_billing_run")
+CAUSES = ("in_flight", "blocked", "dead_letter")
 
 LAG_BUCKETS = (1, 5, 15, 30, 60, 120, 300, 900, 1800, 3600, 14400, 86400)
 REQUEST_BUCKETS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)

@@ -9,7 +9,7 @@ from typing import Any
 from isthmus.sdk.errors import ConnectorError
 from isthmus.sdk.http import Http, open_http, over_socket
 
-__all__ = ["AdminRefused", "AdminUnreachable", "Client", "connected"]
+__all__ = ["AdminBroken", "AdminBusy", "AdminRefused", "AdminUnreachable", "Client", "connected"]
 
 
 class AdminUnreachable(Exception):
@@ -18,6 +18,14 @@ class AdminUnreachable(Exception):
 
 class AdminRefused(Exception):
     """The daemon understood the question and says no; the message is its words."""
+
+
+class AdminBusy(Exception):
+    """The daemon cannot answer now, the disk being full or the question too big; the message says which."""
+
+
+class AdminBroken(Exception):
+    """The daemon broke on the question; its log says where."""
 
 
 class Client:
@@ -30,7 +38,7 @@ class Client:
         """Ask; parameters that are None are left out.
 
         Raises:
-            AdminUnreachable, AdminRefused: there is no answer, or it is no.
+            AdminUnreachable, AdminRefused, AdminBusy, AdminBroken: there is no answer, or it is no.
         """
         return await self._ask("GET", path, params=_given(params))
 
@@ -43,10 +51,18 @@ class Client:
             reply = await self._http.request(method, path, **options)
         except ConnectorError as error:
             raise AdminUnreachable(f"the daemon cannot be reached: {error}") from error
-        answer = reply.json()
-        if not reply.ok:
-            raise AdminRefused(answer.get("error", reply.words()))
-        return answer
+        try:
+            answer = reply.json()
+        except ConnectorError:
+            answer = None
+        if reply.ok and answer is not None:
+            return answer
+        words = str(answer["error"]) if isinstance(answer, dict) and "error" in answer else reply.words()
+        if reply.status == 503:
+            raise AdminBusy(words)
+        if reply.status >= 500 or answer is None:
+            raise AdminBroken(f"the daemon broke on this question, its log says where: {words}")
+        raise AdminRefused(words)
 
 
 @asynccontextmanager

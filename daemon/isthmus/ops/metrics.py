@@ -8,6 +8,7 @@ import platform
 from collections.abc import Collection, Mapping
 from datetime import datetime
 from decimal import Decimal
+from math import nan
 
 import msgspec
 from prometheus_client import CollectorRegistry, disable_created_metrics
@@ -37,7 +38,7 @@ class Unbilled(msgspec.Struct, frozen=True, kw_only=True):
     age: str
     """One of lt_1d lt_3d lt_7d gt_7d."""
     cause: str
-    """One of in_flight blocked dead_letter awaiting_billing_run."""
+    """One of in_flight blocked dead_letter."""
     entries: int
     hours: Decimal
 
@@ -49,7 +50,8 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     lanes: Mapping[str, LaneSnapshot] = {}
     db_main_bytes: int = 0
     db_wal_bytes: int = 0
-    unbilled: tuple[Unbilled, ...] = ()
+    unbilled: tuple[Unbilled, ...] | None = ()
+    """None while it is still being counted: the gauges are then NaN, which no alert takes for a number."""
 
 
 class Metrics:
@@ -235,12 +237,13 @@ class Metrics:
             self._c.oldest_due_at.labels(lane).set(due.timestamp() if due else 0)
         self._c.db_size.labels("main").set(taken.db_main_bytes)
         self._c.db_size.labels("wal").set(taken.db_wal_bytes)
-        rows = {(row.age, row.cause): row for row in taken.unbilled}
+        rows = {(row.age, row.cause): row for row in taken.unbilled or ()}
+        none = nan if taken.unbilled is None else 0.0
         for age in catalogue.AGES:
             for cause in catalogue.CAUSES:
                 row = rows.get((age, cause))
-                self._c.unbilled_entries.labels(age, cause).set(row.entries if row else 0)
-                self._c.unbilled_hours.labels(age, cause).set(float(row.hours) if row else 0)
+                self._c.unbilled_entries.labels(age, cause).set(row.entries if row else none)
+                self._c.unbilled_hours.labels(age, cause).set(float(row.hours) if row else none)
         self._c.snapshot_at.set(taken.taken_at.timestamp())
 
     def exposition(self, accept: str = "") -> tuple[bytes, str]:

@@ -20,7 +20,7 @@ from hypercorn.typing import ConnectionState
 from hypercorn.utils import wrap_app
 from starlette.types import ASGIApp
 
-__all__ = ["MAX_CONNECTIONS", "SocketTaken", "serve"]
+__all__ = ["MAX_CONNECTIONS", "CannotListen", "SocketTaken", "serve"]
 
 MAX_CONNECTIONS = 64
 HEADERS_WITHIN_S = 10.0
@@ -30,6 +30,14 @@ MAX_HEADER_BYTES = 16 * 1024
 
 class SocketTaken(Exception):
     """Another process answers on the unix socket, or something else stands in its place."""
+
+
+class CannotListen(Exception):
+    """An address cannot be had: it is taken, not allowed, or none of this machine's."""
+
+    def __init__(self, where: str, error: OSError) -> None:
+        super().__init__(f"cannot listen on {where}: {error.strerror or error}")
+        self.errno = error.errno
 
 
 async def serve(
@@ -52,16 +60,14 @@ async def serve(
         send_within_s: how long a client may leave a piece of its answer unread.
 
     Raises:
-        OSError: the address cannot be had.
+        CannotListen: the address cannot be had.
         SocketTaken: another process has the unix socket.
     """
-    if isinstance(where, Path):
-        listeners = [_unix_listener(where)]
-        told = str(where)
-    else:
-        listeners = await trio.open_tcp_listeners(where[1], host=where[0])
-        host = f"[{where[0]}]" if ":" in where[0] else where[0]
-        told = f"http://{host}:{listeners[0].socket.getsockname()[1]}"
+    try:
+        listeners, told = await _listen(where)
+    except OSError as error:
+        place = str(where) if isinstance(where, Path) else f"{where[0]}:{where[1]}"
+        raise CannotListen(place, error) from error
     config = Config()
     config.errorlog = logging.getLogger("isthmus.http")
     config.accesslog = None
@@ -76,6 +82,14 @@ async def serve(
     finally:
         if isinstance(where, Path):
             where.unlink(missing_ok=True)  # noqa: ASYNC240 - one system call, while closing
+
+
+async def _listen(where: tuple[str, int] | Path) -> tuple[list[trio.SocketListener], str]:
+    if isinstance(where, Path):
+        return [_unix_listener(where)], str(where)
+    listeners = await trio.open_tcp_listeners(where[1], host=where[0])
+    host = f"[{where[0]}]" if ":" in where[0] else where[0]
+    return listeners, f"http://{host}:{listeners[0].socket.getsockname()[1]}"
 
 
 class _Door:
