@@ -11,7 +11,8 @@ import trio
 
 from isthmus.app.daemon import Daemon
 from isthmus.app.status import status
-from isthmus.config import Config, Secrets, bind, listen_address, load
+from isthmus.config import Config, ConfigError, Secrets, bind, check, listen_address, load
+from isthmus.config.load import gather
 from isthmus.events.codec import KINDS
 from isthmus.ops.admin import Acts, admin_app
 from isthmus.ops.health import HealthCheck, ops_app
@@ -27,7 +28,7 @@ from isthmus.store.open import open_store
 
 log = logging.getLogger(__name__)
 
-__all__ = ["Bound", "prepare", "run", "version"]
+__all__ = ["Bound", "prepare", "quarantine", "run", "version"]
 
 PULSE_S = 2.0
 ANSWER_WITHIN_S = 10.0
@@ -53,11 +54,23 @@ def prepare(directory: Path) -> Bound:
     Raises:
         ConfigError: with every problem, each with its place and remedy.
     """
+    _, found = gather(directory, processes=PROCESSES)
+    plugins = load_plugins(found.daemon.plugins)
+    secrets = Secrets(found.daemon.secrets_dir)
+    problems = check(directory, plugins.connectors, processes=PROCESSES, secrets=secrets)
+    if any(problem.severity == "error" for problem in problems):
+        error = ConfigError(problems)
+        for line in quarantine(plugins):
+            error.add_note(line)
+        raise error
     config = load(directory, processes=PROCESSES)
-    plugins = load_plugins(config.daemon.plugins)
-    secrets = Secrets(config.daemon.secrets_dir)
     settings = bind(config, plugins.connectors, secrets)
     return Bound(config=config, plugins=plugins, settings=settings, secrets=secrets)
+
+
+def quarantine(plugins: Plugins) -> list[str]:
+    """The distributions that were not loaded, with the reason, a line each."""
+    return [f"quarantined: {name}: {reason}" for name, reason in plugins.quarantined.items()]
 
 
 async def run(bound: Bound, *, told: Callable[[str], None] = lambda line: None) -> None:
@@ -70,6 +83,7 @@ async def run(bound: Bound, *, told: Callable[[str], None] = lambda line: None) 
         StoreLocked: another daemon works on the state directory.
         StoreRewound, StoreDamaged, SchemaTooNew: the state is not to be used as it is.
         StoreFailed: the disk failed under way; nothing more was acknowledged.
+        CannotListen, SocketTaken: an address is not to be had.
     """
     config = bound.config
     metrics = Metrics()
@@ -132,10 +146,16 @@ async def _note(store: Store, daemon: Daemon, act: str) -> None:
 async def _wait_signals(
     stop: trio.Event, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
 ) -> None:
-    """The first SIGTERM or SIGINT asks to stop; the second one stops at once."""
-    with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+    """The first SIGTERM or SIGINT asks to stop; the second one stops at once.
+
+    A SIGHUP changes nothing: the configuration is read at the start only, and the log says so.
+    """
+    with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:
         task_status.started()
         async for number in signals:
+            if number == signal.SIGHUP:
+                log.warning("reload.ignored", extra={"reason": "restart to apply a changed configuration"})
+                continue
             if stop.is_set():
                 signal.signal(number, signal.SIG_DFL)
                 signal.raise_signal(number)

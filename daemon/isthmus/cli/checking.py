@@ -2,9 +2,10 @@
 
 from pathlib import Path
 
-from isthmus.cli.client import config_directory
+from isthmus.app.run import quarantine
 from isthmus.cli.output import Format, say, show
-from isthmus.config import ConfigError, Secrets, check, render
+from isthmus.cli.places import config_directory
+from isthmus.config import Secrets, check, render
 from isthmus.config.load import gather
 from isthmus.process.registry import PROCESSES
 from isthmus.runtime.plugins import load_plugins
@@ -13,18 +14,16 @@ from isthmus.runtime.plugins import load_plugins
 def check_config(config: Path | None, output: Format) -> bool:
     """Print every problem and warning; True when there is an error."""
     directory = config_directory(config)
-    plugins: list[str] = []
-    try:
-        _, found = gather(directory, processes=PROCESSES)
-        plugins = list(found.daemon.plugins)
-        problems = check(
-            directory,
-            processes=PROCESSES,
-            connectors=load_plugins(plugins).connectors,
-            secrets=Secrets(found.daemon.secrets_dir),
-        )
-    except ConfigError as error:
-        problems = list(error.problems)
+    _, found = gather(directory, processes=PROCESSES)
+    plugins = load_plugins(found.daemon.plugins)
+    problems = check(
+        directory,
+        processes=PROCESSES,
+        connectors=plugins.connectors,
+        secrets=Secrets(found.daemon.secrets_dir),
+    )
+    for line in quarantine(plugins):
+        say(line)
     if output == "table":
         if problems:
             print(render(problems))

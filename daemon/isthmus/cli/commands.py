@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 from cyclopts import App, Parameter
 
 from isthmus.cli.exits import CONFIG, PROBLEMS, USAGE, Leave
-from isthmus.cli.output import Format, say, show, show_one
+from isthmus.cli.output import Format, say, show, show_one, unbilled_words
 
 ConfigDir = Annotated[
     Path | None,
@@ -25,6 +25,7 @@ Reason = Annotated[str, Parameter(help="Why; it lands in the audit trail.")]
 
 app = App(
     name="isthmus",
+    help_format="plaintext",  # the default loads a Markdown reader, which takes half of the time of --help
     help="Keeps a firm's CRM, PSA, ERP and planner in step: nothing lost, nothing doubled.",
     version=lambda: __import__("importlib.metadata").metadata.version("isthmus"),
 )
@@ -43,13 +44,16 @@ def run(*, config: ConfigDir = None) -> None:
 
     Example: isthmus run --config /etc/isthmus
     """
+    from isthmus.cli.places import config_directory, refuse_second
+
+    directory = config_directory(config)
+    refuse_second(directory)
     import trio
 
     from isthmus.app.run import prepare
     from isthmus.app.run import run as serve
-    from isthmus.cli.client import config_directory
 
-    bound = prepare(config_directory(config))
+    bound = prepare(directory)
     for warning in bound.config.warnings:
         say(str(warning))
 
@@ -98,7 +102,10 @@ def demo(
 
     from isthmus.demo.play import play
 
-    return 0 if trio.run(play, json, port, keep) else PROBLEMS
+    try:
+        return 0 if trio.run(play, json, port, keep) else PROBLEMS
+    except RuntimeError as error:  # the daemon did not start; the message has the end of its log
+        raise Leave(PROBLEMS, str(error)) from error
 
 
 @app.command
@@ -122,8 +129,11 @@ def status(*, config: ConfigDir = None, output: Output = "table") -> None:
     show(answer["lanes"], columns, output)
     print()
     show(answer["processes"], ["lane", "process", "state", "behind"], output)
+    print(f"\nunbilled approved time: {unbilled_words(answer['unbilled'])}")
     for distribution, reason in answer["quarantined"].items():
-        say(f"quarantined: {distribution}: {reason}")
+        print(f"quarantined: {distribution}: {reason}")
+    for warning in answer["warnings"]:
+        print(f"warning: {warning}")
 
 
 @event.command(name="list")

@@ -1,18 +1,28 @@
 """What an exit code means, and which error leads to which.
 
 ====  ==============================================  ====  ==========================================
-0     done, or healthy                                70    our bug
-1     ran, and found problems                         75    peer or lock busy, try later
+0     done, or healthy                                74    the disk failed; nothing more was acknowledged
+1     ran, and found problems                         75    peer, port or lock busy, try later
 2     wrong usage                                     77    not allowed
-65    the state on the disk must not be used as is    78    the configuration is wrong
+65    data, or the state on the disk, is not right    78    the configuration is wrong, or the release old
 69    the daemon cannot be reached                    130   interrupted
+70    our bug                                         141   nobody reads what is printed
 ====  ==============================================  ====  ==========================================
 """
 
+import errno
+import os
 import sys
+import tempfile
+import traceback
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
-PROBLEMS, USAGE, DATA, UNREACHABLE, BUG, BUSY, FORBIDDEN, CONFIG = 1, 2, 65, 69, 70, 75, 77, 78
+PROBLEMS, USAGE, DATA, UNREACHABLE, BUG, DISK, BUSY, FORBIDDEN, CONFIG = 1, 2, 65, 69, 70, 74, 75, 77, 78
+INTERRUPTED, UNREAD = 130, 141
+
+DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS}
 
 
 class Leave(Exception):
@@ -24,13 +34,12 @@ class Leave(Exception):
 
 
 def carry_out(app: Any, arguments: list[str]) -> int:
-    """Run a command line; its exit code. Nothing but a bug shows a traceback."""
+    """Run a command line; its exit code. Nothing shows a traceback to a person."""
     try:
         result = app(arguments, result_action="return_value", exit_on_error=False)
+        sys.stdout.flush()
     except SystemExit as left:
         return left.code if isinstance(left.code, int) else 0
-    except KeyboardInterrupt:
-        return 130
     except BaseException as error:  # noqa: BLE001  the last place that can say it in words
         return _explain(error)
     return result if isinstance(result, int) and not isinstance(result, bool) else 0
@@ -38,41 +47,85 @@ def carry_out(app: Any, arguments: list[str]) -> int:
 
 def _explain(error: BaseException) -> int:
     """The code for an error; says on stderr what it was."""
+    for leaf in _leaves(error):
+        told = _judge(leaf)
+        if told is not None:
+            code, words = told
+            if words:
+                print(words, file=sys.stderr)
+            return code
+    return _report(error)
+
+
+def _leaves(error: BaseException) -> Iterator[BaseException]:
+    """The errors inside nested groups."""
+    if isinstance(error, BaseExceptionGroup):
+        for each in error.exceptions:
+            yield from _leaves(each)
+    else:
+        yield error
+
+
+def _judge(error: BaseException) -> tuple[int, str] | None:
+    """Code and words for an error that is no bug of ours."""
+    match error:
+        case Leave():
+            return error.code, str(error)
+        case KeyboardInterrupt():
+            return INTERRUPTED, ""
+        case BrokenPipeError():
+            # What is still buffered goes nowhere, and must not complain about it at exit.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return UNREAD, ""
+    return _judge_ours(error) or (_judge_system(error) if isinstance(error, OSError) else None)
+
+
+def _judge_ours(error: BaseException) -> tuple[int, str] | None:
+    """What isthmus raises on purpose. Imported here: ``--help`` needs none of it."""
     from cyclopts import CycloptsError
 
     from isthmus.config import ConfigError
+    from isthmus.ops.serve import CannotListen, SocketTaken
     from isthmus.store import errors as store
 
-    found = _inner(error)
-    match found:
-        case Leave():
-            if str(found):
-                print(found, file=sys.stderr)
-            return found.code
+    match error:
         case CycloptsError():
-            return USAGE
-        case ConfigError():
-            print(found, file=sys.stderr)
-            return CONFIG
-        case store.StoreLocked() | store.StoreBusy():
-            print(found, file=sys.stderr)
-            return BUSY
+            return USAGE, ""  # it has said so itself
+        case ConfigError() | store.SchemaTooNew():
+            return CONFIG, "\n".join([str(error), *getattr(error, "__notes__", [])])
+        case store.StoreLocked() | store.StoreBusy() | SocketTaken():
+            return BUSY, str(error)
+        case CannotListen():
+            codes = {errno.EACCES: FORBIDDEN, errno.EADDRINUSE: BUSY}
+            return codes.get(error.errno or 0, CONFIG), str(error)
         case store.StoreRewound() | store.StoreDamaged():
-            print(found, file=sys.stderr)
-            return DATA
-        case store.SchemaTooNew():
-            print(found, file=sys.stderr)
-            return CONFIG
-        case KeyboardInterrupt():
-            return 130
-    import traceback
+            return DATA, str(error)
+        case store.StoreFailed() | store.StoreFull():
+            return DISK, str(error)
+    return None
 
-    traceback.print_exception(error)
+
+def _judge_system(error: OSError) -> tuple[int, str] | None:
+    """What the system refuses."""
+    words = f"{error.filename}: {error.strerror}" if error.filename else str(error.strerror)
+    if isinstance(error, PermissionError):
+        return FORBIDDEN, words
+    return (DISK, words) if error.errno in DISK_ERRORS else None
+
+
+def _report(error: BaseException) -> int:
+    """A bug: one line for the person, the whole story in a file, and in the journal if that listens."""
+    story = "".join(traceback.format_exception(error))
+    if "JOURNAL_STREAM" in os.environ:
+        print(story, file=sys.stderr)
+    leaf = next(_leaves(error))
+    print(f"this is a bug in isthmus: {type(leaf).__name__}: {leaf}", file=sys.stderr)
+    try:
+        descriptor, name = tempfile.mkstemp(prefix="isthmus-bug-", suffix=".txt")
+        os.close(descriptor)
+        Path(name).write_text(story)
+    except OSError:
+        print(story, file=sys.stderr)
+    else:
+        print(f"please report it with what is in {name}", file=sys.stderr)
     return BUG
-
-
-def _inner(error: BaseException) -> BaseException:
-    """The first error inside nested groups."""
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    return error

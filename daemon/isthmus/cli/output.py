@@ -1,8 +1,10 @@
 """Tables for people, JSON for programs. Data goes to stdout, talk to stderr."""
 
+import os
 import sys
 from collections.abc import Sequence
 from datetime import datetime
+from decimal import Decimal
 from typing import Any, Literal
 
 import msgspec
@@ -29,6 +31,24 @@ def show_one(value: Any, output: Format) -> None:
     _write(encoded if output == "jsonl" else msgspec.json.format(encoded, indent=2))
 
 
+def unbilled_words(rows: Sequence[dict[str, Any]] | None) -> str:
+    """Unbilled approved time in one line: hours and entries by cause, and how many are old.
+
+    Args:
+        rows: Of `isthmus.app.status.Status.unbilled`, as plain values.
+    """
+    if rows is None:
+        return "still being counted"
+    parts = []
+    for cause in dict.fromkeys(row["cause"] for row in rows):
+        mine = [row for row in rows if row["cause"] == cause]
+        hours = sum((Decimal(row["hours"]) for row in mine), Decimal(0))
+        old = sum(row["entries"] for row in mine if row["age"] == "gt_7d")
+        words = f"{cause.replace('_', ' ')} {hours} h in {sum(row['entries'] for row in mine)} entries"
+        parts.append(words + (f" ({old} for more than 7 days)" if old else ""))
+    return "; ".join(parts) or "none"
+
+
 def say(text: str) -> None:
     """Talk, on stderr."""
     print(text, file=sys.stderr)
@@ -50,8 +70,12 @@ def _table(values: Sequence[dict[str, Any]], columns: Sequence[str], title: str 
         )
     for value in values:
         table.add_row(*[_cell(value.get(name)) for name in columns])
-    console = Console(width=None if sys.stdout.isatty() else 200, soft_wrap=False)
-    console.print(table)
+    # A pipe has no width of its own; COLUMNS says one for it.
+    known = sys.stdout.isatty() or "COLUMNS" in os.environ
+    console = Console(width=None if known else 200, soft_wrap=False)
+    with console.capture() as capture:
+        console.print(table)
+    print("\n".join(line.rstrip() for line in capture.get().splitlines()))
 
 
 def _cell(value: Any) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
-from isthmus.cli.exits import DATA, PROBLEMS, Leave
+from isthmus.cli.exits import DATA, USAGE, Leave
 from isthmus.cli.output import show
 from isthmus.events.base import BusinessEvent
 from isthmus.events.codec import EventRefused, decode, encode
@@ -44,7 +44,7 @@ def _read(facts: Path) -> Iterator[BusinessEvent]:
                     except EventRefused as error:
                         raise Leave(DATA, f"{facts}:{number}: {error}") from error
     except OSError as error:
-        raise Leave(PROBLEMS, f"{facts}: {error.strerror}") from error
+        raise Leave(USAGE, f"{facts}: {error.strerror}") from error
 
 
 def _row(event: BusinessEvent) -> dict[str, str]:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import trio
 
-from isthmus.cli.exits import USAGE, Leave
+from isthmus.cli.exits import BUSY, USAGE, Leave
 from isthmus.cli.output import say
 from isthmus.runtime.simulators import simulator_class
 from isthmus.sdk.simulator import serve
@@ -14,7 +14,7 @@ async def serve_simulator(plugin: str, port: int, seed: int, state: Path | None)
     """Serve until interrupted.
 
     Raises:
-        Leave: there is no such simulator, or the port is taken.
+        Leave: there is no such simulator (exit 2), or the port is taken (75).
     """
     try:
         simulator = simulator_class(plugin)(seed=seed)
@@ -25,5 +25,8 @@ async def serve_simulator(plugin: str, port: int, seed: int, state: Path | None)
         async def run(*, task_status: trio.TaskStatus[str]) -> None:
             await serve(simulator, port, state_file=state, task_status=task_status)
 
-        url = await nursery.start(run)
+        try:
+            url = await nursery.start(run)
+        except OSError as error:
+            raise Leave(BUSY, f"cannot listen on 127.0.0.1:{port}: {error.strerror or error}") from error
         say(f"{plugin} on {url}; credentials and acts: {url}/_sim")
