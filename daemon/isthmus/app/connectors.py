@@ -11,7 +11,8 @@ from isthmus.delivery.peer import Peer
 from isthmus.ingest.actor import Watch, read_stream
 from isthmus.runtime.doorbell import Doorbell
 from isthmus.runtime.supervisor import Parking, supervise
-from isthmus.sdk.connector import Connector, Source
+from isthmus.sdk.connector import Connector, Opened, Source
+from isthmus.sdk.errors import Fatal
 from isthmus.store.errors import StoreFailed
 from isthmus.store.face import Store
 
@@ -38,7 +39,15 @@ class ConnectorActor:
         may_read: Callable[[], bool],
         watch: Watch,
         on_restart: Callable[[str], None],
+        lanes: Sequence[str] = (),
+        misfits: Callable[[Opened], list[str]] = lambda opened: [],
     ) -> None:
+        """
+        Args:
+            read: The streams to read; None reads all.
+            lanes: The lanes that deliver to this instance.
+            misfits: Says what the configuration asks of the open connector that it does not offer.
+        """
         self.instance = instance
         self.bells: dict[str, Doorbell] = {}
         self._connector = connector
@@ -54,10 +63,14 @@ class ConnectorActor:
         self._may_read = may_read
         self._watch = watch
         self._on_restart = on_restart
+        self._lanes = lanes
+        self._misfits = misfits
+        self._stopped = False
         self._reading = trio.CancelScope()
 
     def stop_reading(self) -> None:
         """No page is pulled any more; the connector stays open for deliveries."""
+        self._stopped = True
         self._reading.cancel()
 
     def poll_now(self) -> None:
@@ -69,9 +82,11 @@ class ConnectorActor:
         """Open the connector and read its streams, each supervised alone.
 
         Raises:
-            Fatal: it can never be opened with these settings.
+            Fatal: it can never be opened with these settings, or does not offer what is asked of it.
         """
         async with self._connector.open(self._settings, self._context) as opened:
+            if wrong := self._misfits(opened):
+                raise Fatal("; ".join(wrong))
             self._peer.handover(opened)
             try:
                 if opened.source is not None:
@@ -82,6 +97,10 @@ class ConnectorActor:
 
     async def _read_streams(self, source: Source) -> None:
         wanted = [name for name in source.streams if self._read is None or name in self._read]
+        # A restarted connector reads again, under a scope of its own; one that was told to stop does not.
+        self._reading = trio.CancelScope()
+        if self._stopped:
+            return
         with self._reading:
             async with trio.open_nursery() as nursery:
                 for stream in wanted:
@@ -100,9 +119,10 @@ class ConnectorActor:
                 poll_s=self._poll_s,
                 now=self._now,
                 announce=self._announce,
-                may_read=lambda: self._may_read() and self._peer.paused is None,
+                may_read=lambda: self._may_read() and self._peer.may_be_asked(self._now()),
                 rest=self._rest,
                 watch=self._watch,
+                lanes=self._lanes,
             )
 
         await supervise(

@@ -14,6 +14,7 @@ import trio
 
 from isthmus.app.connectors import ConnectorActor
 from isthmus.app.context import DaemonContext
+from isthmus.app.misfits import misfits
 from isthmus.app.parking import StoreParking
 from isthmus.app.snapshots import take_snapshots
 from isthmus.app.wiring import delivery_lanes, process_lanes, routes, siblings
@@ -21,20 +22,25 @@ from isthmus.config import Config
 from isthmus.delivery.actor import LaneActor
 from isthmus.delivery.peer import Peer
 from isthmus.ops.desk import Books, Desk
+from isthmus.ops.measured import MeasuredStore
 from isthmus.ops.metrics import Metrics
+from isthmus.ops.unbilled import UnbilledLedger, follow
 from isthmus.ops.watches import IntakeMetrics, LaneMetrics
 from isthmus.process.actor import ProcessSurroundings, run_analytical, run_process
 from isthmus.process.registry import ANALYTICAL, TRANSACTIONAL
 from isthmus.runtime.doorbell import Doorbells
 from isthmus.runtime.pulse import watch_loop
 from isthmus.runtime.supervisor import supervise
-from isthmus.sdk.connector import Connector
+from isthmus.sdk.connector import Connector, Opened
 from isthmus.store.errors import StoreFailed
 from isthmus.store.face import Store
 
 log = logging.getLogger(__name__)
 
 __all__ = ["Daemon"]
+
+UNBILLED_BELL = "(unbilled)"
+"""No lane can have this name."""
 
 
 def _utc_now() -> datetime:
@@ -55,23 +61,26 @@ class Daemon:
         now: Callable[[], datetime] = _utc_now,
     ) -> None:
         self.config = config
-        self.store = store
+        self.store = MeasuredStore(store, metrics.wrote)
         self.metrics = metrics
         self.now = now
         self.started_at = now()
         self.bells = Doorbells()
-        self.parking = StoreParking(store, now)
+        self.parking = StoreParking(self.store, now)
         self.lanes = delivery_lanes(config)
         self.processes = process_lanes(config)
         self.routes = routes(config)
         self.peers = {instance: Peer(instance) for instance in config.connectors}
-        self.desk = Desk(store, now=now, ring=lambda lane: self.bells.of(lane).ring())
+        self.desk = Desk(self.store, now=now, ring=lambda lane: self.bells.of(lane).ring())
         self.draining = False
         self.ready = False
         self.full_lanes: set[str] = set()
         """Lanes past their quota: while there is one, sources are not read further."""
         self.books: Books | None = None
         """How the store stood when it was looked at last."""
+        self.unbilled = UnbilledLedger()
+        self.misfits: dict[str, list[str]] = {}
+        """By connector: what the configuration asks of it that it does not offer."""
         self._connectors = connectors
         self._settings = settings
         self.connector_actors = {instance: self._connector(instance) for instance in config.connectors}
@@ -95,9 +104,17 @@ class Daemon:
             now=self.now,
             announce=self.bells.ring_all,
             may_read=lambda: not self.full_lanes and not self.draining,
-            watch=IntakeMetrics(self.metrics, instance, self.now),
+            watch=IntakeMetrics(self.metrics, instance, self.now, every_s=given.poll_s),
             on_restart=self.metrics.restarted,
+            lanes=siblings(self.lanes).get(instance, ()),
+            misfits=partial(self._look_at, instance),
         )
+
+    def _look_at(self, instance: str, opened: Opened) -> list[str]:
+        """Compare an open connector with what is asked of it; kept for `status`."""
+        found = misfits(self.config, instance, opened, siblings(self.lanes).get(instance, ()))
+        self.misfits[instance] = found
+        return found
 
     def _lane(self, name: str) -> LaneActor:
         lane = self.lanes[name]
@@ -141,7 +158,8 @@ class Daemon:
         async with trio.open_nursery() as guards:
             guards.start_soon(self._watch_store)
             guards.start_soon(watch_loop, self.metrics.loop_late)
-            guards.start_soon(take_snapshots, self)
+            guards.start_soon(self._supervise, "snapshots", partial(take_snapshots, self))
+            guards.start_soon(self._supervise, "unbilled", self._count_unbilled)
             async with trio.open_nursery() as connectors:
                 for instance, actor in self.connector_actors.items():
                     connectors.start_soon(self._supervise, instance, actor.run)
@@ -201,6 +219,14 @@ class Daemon:
             await run_analytical(ANALYTICAL[name](), common, lag_window_s=given.lag_window_s)
         await run_process(TRANSACTIONAL[name](), common)
 
+    async def _count_unbilled(self) -> None:
+        """Count from the beginning of the log: nothing of it is kept over a restart."""
+        self.unbilled = UnbilledLedger()
+        await follow(self.unbilled, self.store, self.bells.of(UNBILLED_BELL))
+
     async def _watch_store(self) -> None:
+        """Nothing is acknowledged any more: leave the calls in hand, the next start looks them up."""
         await self.store.failed.wait()
+        for actor in self.lane_actors.values():
+            actor.abandon()
         raise self.store.failure or StoreFailed("the store failed")

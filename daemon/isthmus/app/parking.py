@@ -5,8 +5,10 @@ from datetime import datetime
 
 import trio
 
+from isthmus.runtime.backoff import wait_out
 from isthmus.runtime.supervisor import Parking
 from isthmus.store import audit, lanes
+from isthmus.store.errors import StoreFull
 from isthmus.store.face import Store, Tx
 
 
@@ -32,7 +34,8 @@ class StoreParking(Parking):
             lanes.park(tx, actor, reason, "supervisor", at)
             audit.append(tx, "supervisor", "park", {"actor": actor, "reason": reason}, at)
 
-        await self._store.write(unit)
+        # A full disk must not turn one parked actor into a dead daemon.
+        await wait_out(StoreFull, lambda: self._store.write(unit))
 
     async def wait_resumed(self, actor: str) -> None:
         await self._resumed[actor].wait()

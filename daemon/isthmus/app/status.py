@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from isthmus.app.snapshots import owed
+from isthmus.app.snapshots import owed, unbilled_rows
+from isthmus.ops.metrics import Unbilled
 
 if TYPE_CHECKING:
     from isthmus.app.daemon import Daemon
@@ -62,8 +63,11 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     connectors: list[ConnectorLine]
     lanes: list[LaneLine]
     processes: list[ProcessLine]
+    unbilled: list[Unbilled] | None
+    """Approved time that is not billed, by age and cause; None while it is still being counted."""
     quarantined: dict[str, str]
     warnings: list[str]
+    """Of the configuration, and what it asks of connectors that they do not offer."""
 
 
 async def status(daemon: Daemon, version: str, quarantined: dict[str, str]) -> Status:
@@ -119,6 +123,7 @@ async def status(daemon: Daemon, version: str, quarantined: dict[str, str]) -> S
         )
         for name, given in daemon.processes.items()
     ]
+    unbilled = await unbilled_rows(daemon)
     return Status(
         version=version,
         started_at=daemon.started_at,
@@ -128,6 +133,10 @@ async def status(daemon: Daemon, version: str, quarantined: dict[str, str]) -> S
         connectors=connectors,
         lanes=lanes,
         processes=processes,
+        unbilled=None if unbilled is None else list(unbilled),
         quarantined=quarantined,
-        warnings=[str(warning) for warning in daemon.config.warnings],
+        warnings=[
+            *map(str, daemon.config.warnings),
+            *(text for found in daemon.misfits.values() for text in found),
+        ],
     )

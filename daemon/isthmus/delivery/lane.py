@@ -31,7 +31,10 @@ class Lane(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Item(msgspec.Struct, kw_only=True):
-    """One fact owed to the lane. ``row`` says that it has a row of its own, since it failed before."""
+    """One fact owed to the lane.
+
+    ``row`` says that it has a row of its own: it failed before, stands behind one that did, or is replayed.
+    """
 
     seq: int
     event_id: str
@@ -40,15 +43,17 @@ class Item(msgspec.Struct, kw_only=True):
     payload: bytes
     row: bool = False
     in_doubt: bool = False
+    crashes: int = 0
     attempts: int = 0
     first_failed_at: datetime | None = None
 
 
 class Group(msgspec.Struct, kw_only=True):
-    """The items of one call, each of another subject; ``folded`` are older facts the call makes moot."""
+    """The items of one call, each of another subject."""
 
     items: list[Item]
-    folded: list[Item] = []
+    folded: dict[int, list[Item]] = {}
+    """By the seq of an item: older facts of its subject that it makes moot."""
 
 
 class LaneWatch:

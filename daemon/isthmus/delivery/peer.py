@@ -24,6 +24,10 @@ class Peer:
         self.breaker = breaker or Breaker()
         self.rest_until: datetime | None = None
         self.throttled_s = 0.0
+        self.rests = 0
+        """How often in a row it asked for a pause."""
+        self.in_flight = 0
+        """Calls of all its lanes."""
         self._opened: Opened | None = None
         self._changed = trio.Event()
 
@@ -55,7 +59,12 @@ class Peer:
         if self.rest_until is None or until > self.rest_until:
             begins = max(now, self.rest_until) if self.rest_until else now
             self.throttled_s += max(0.0, (until - begins).total_seconds())
+            self.rests += begins == now
             self.rest_until = until
+
+    def worked(self) -> None:
+        """A call was answered without asking for a pause."""
+        self.rests = 0
 
     def answered(self) -> None:
         """A call was answered, whatever the answer said."""
@@ -65,21 +74,28 @@ class Peer:
         """A call was not answered, or with a fault of the peer's own."""
         self.breaker = self.breaker.failed(now)
 
+    def may_be_asked(self, now: datetime) -> bool:
+        """Whether its source may be read: nobody paused it, and it asked for no rest."""
+        return self.paused is None and (self.rest_until is None or now >= self.rest_until)
+
     def calls_allowed(self, now: datetime, in_flight: int, wanted: int) -> tuple[int, datetime | None]:
         """How many more calls may start now, and when to ask again if none.
 
+        While the breaker is half open one call of all lanes tries.
+
         Args:
+            in_flight: Calls of the lane that asks.
             wanted: The concurrency of the lane that asks.
         """
         if self.paused is not None or self._opened is None:
             return 0, None
-        if self.rest_until is not None and now < self.rest_until:
+        if not self.may_be_asked(now):
             return 0, self.rest_until
         match self.breaker.state(now):
             case "open":
                 return 0, self.breaker.open_until
             case "half-open":
-                return max(0, 1 - in_flight), now + timedelta(seconds=1)
+                return max(0, 1 - self.in_flight), now + timedelta(seconds=1)
         return max(0, wanted - in_flight), None
 
     def state(self, now: datetime) -> State:

@@ -27,6 +27,8 @@ __all__ = [
 
 CRASHES_MAX = 3
 """A delivery in hand when the connector's code broke this often is a dead letter, not a fourth crash."""
+REST_MIN_S, REST_MAX_S = 1.0, 86400.0
+"""Bounds of a pause a peer may ask for: 0 would be a hot loop, a year a typing error."""
 
 
 class RetryPolicy(msgspec.Struct, frozen=True, kw_only=True):
@@ -86,28 +88,33 @@ def decide(
     """Choose the fate of a delivery whose last attempt raised ``error``.
 
     Args:
-        attempts: Tries so far, the failed one included; at least 1.
-        age: Time since the event was recorded, not since the last try.
+        attempts: Tries so far, the failed one included; for `Throttled` without a word of the peer's, how
+            often in a row it throttled. At least 1.
+        age: Time since it failed first.
         worst_commit_s: How long after a lost answer the peer may still commit (class B).
     """
+    too_old = age.total_seconds() > retry.max_age_s
+    pause = delay_s(attempts, retry.first_s, retry.max_s, jitter)
     match error:
         case Fatal():
             return Park(str(error))
         case Throttled():
-            pause = error.retry_after_s
-            if pause is None:
-                pause = delay_s(attempts, retry.first_s, retry.max_s, jitter)
-            return Rest(now + timedelta(seconds=pause))
+            asked = error.retry_after_s
+            rest_s = max(pause, REST_MIN_S) if asked is None else min(max(asked, REST_MIN_S), REST_MAX_S)
+            return Rest(now + timedelta(seconds=rest_s))
         case Rejected():
             return DeadLetter(error.reason, str(error))
-        case Unsure() if delivery_class is DeliveryClass.B:
-            return InDoubt(now + timedelta(seconds=worst_commit_s))
         case Unsure() if delivery_class is DeliveryClass.C:
             return InDoubt(None)
-    if age.total_seconds() > retry.max_age_s:
+        case Unsure() if delivery_class is DeliveryClass.B:
+            return InDoubt(None if too_old else now + timedelta(seconds=max(worst_commit_s, pause)))
+    if too_old:
         return DeadLetter("missing" if isinstance(error, Unmet) else "other", str(error))
-    pause = delay_s(attempts, retry.first_s, retry.max_s, jitter)
-    return RetryAt(now + timedelta(seconds=pause), counts=not isinstance(error, Unmet))
+    if isinstance(error, Unmet):
+        # A link that arrives ends the wait; looking for it is only for what arrives unseen.
+        waited_s = min(max(age.total_seconds(), retry.first_s), retry.max_s)
+        return RetryAt(now + timedelta(seconds=waited_s * (0.5 + 0.5 * jitter())), counts=False)
+    return RetryAt(now + timedelta(seconds=pause))
 
 
 def delivery_key(event_id: str, lane: str, target: str) -> str:
@@ -140,9 +147,12 @@ class Breaker(msgspec.Struct, frozen=True, kw_only=True):
         return msgspec.structs.replace(self, failures=0, open_until=None, opened=0)
 
     def failed(self, now: datetime) -> "Breaker":
-        """The breaker after a call without an answer, or with a 5xx."""
+        """The breaker after a call without an answer, or with a 5xx.
+
+        A call that began before the breaker opened says nothing new: only the one that tried counts again.
+        """
         failures = self.failures + 1
-        if failures < self.limit:
+        if failures < self.limit or self.state(now) == "open":
             return msgspec.structs.replace(self, failures=failures)
         pause = min(self.max_s, self.first_s * 2.0 ** min(self.opened, 20))
         return msgspec.structs.replace(

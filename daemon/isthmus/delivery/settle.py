@@ -7,14 +7,14 @@ from hashlib import sha256
 import msgspec
 
 from isthmus.delivery.lane import Item
-from isthmus.delivery.policy import CRASHES_MAX, DeadLetter, InDoubt, RetryAt
+from isthmus.delivery.policy import DeadLetter, InDoubt, RetryAt
 from isthmus.sdk.connector import Receipt
 from isthmus.store import crosswalk, dead_letters, deliveries, intents, lanes, receipts, recovery
 from isthmus.store import log as event_log
 from isthmus.store.errors import CrosswalkConflict
 from isthmus.store.face import Tx
 
-__all__ = ["Failure", "Settlement", "Success", "settle"]
+__all__ = ["Failure", "Folded", "Settlement", "Success", "open_work_item", "settle"]
 
 
 class Success(msgspec.Struct, kw_only=True):
@@ -22,6 +22,13 @@ class Success(msgspec.Struct, kw_only=True):
 
     item: Item
     receipt: Receipt
+
+
+class Folded(msgspec.Struct, kw_only=True):
+    """An item that was not sent, because a newer one of its subject went instead."""
+
+    item: Item
+    by: Item
 
 
 class Failure(msgspec.Struct, kw_only=True):
@@ -44,7 +51,7 @@ class Settlement(msgspec.Struct, kw_only=True):
     call: int | None
     successes: Sequence[Success]
     failures: Sequence[Failure]
-    folded: Sequence[Item]
+    folded: Sequence[Folded]
     position: int
     hold_on_dead: bool
     sibling_lanes: Sequence[str]
@@ -57,12 +64,17 @@ def settle(tx: Tx, ended: Settlement, now: datetime) -> int:
         tx,
         lane,
         [(done.item.seq, done.receipt.remote_id, done.receipt.detail) for done in ended.successes]
-        + [(item.seq, "folded", "a newer fact of the same subject was delivered") for item in ended.folded],
+        + [(each.item.seq, "folded", f"{each.by.event_id} goes instead") for each in ended.folded],
         now,
     )
     linked = False
     facts = 0
     for done in ended.successes:
+        if done.item.row:
+            deliveries.settle(tx, lane, done.item.seq, hold_on_dead=ended.hold_on_dead)
+            letter = dead_letters.unsolved(tx, lane, done.item.seq)
+            if letter is not None:
+                dead_letters.mark(tx, letter.id, "resolved", ended.instance, now, "delivered")
         for link in done.receipt.links:
             try:
                 crosswalk.link(tx, link.kind, link.key, ended.instance, link.remote_id, now)
@@ -79,11 +91,6 @@ def settle(tx: Tx, ended: Settlement, now: datetime) -> int:
                 )
         if done.receipt.facts:
             facts += len(event_log.append(tx, done.receipt.facts, now).new)
-        if done.item.row:
-            deliveries.settle(tx, lane, done.item.seq, hold_on_dead=ended.hold_on_dead)
-            letter = dead_letters.unsolved(tx, lane, done.item.seq)
-            if letter is not None:
-                dead_letters.mark(tx, letter.id, "resolved", ended.instance, now, "delivered")
     for failed in ended.failures:
         _fail(tx, ended, failed, now)
     if linked:
@@ -95,13 +102,10 @@ def settle(tx: Tx, ended: Settlement, now: datetime) -> int:
 
 
 def _fail(tx: Tx, ended: Settlement, failed: Failure, now: datetime) -> None:
-    item, lane, fate = failed.item, ended.lane, failed.fate
+    item, lane, fate, text = failed.item, ended.lane, failed.fate, failed.text
     if failed.crash:
-        crashes = deliveries.crashed(tx, lane, item.seq, item.subject, now)
-        if crashes >= CRASHES_MAX:
-            fate = DeadLetter("other", f"the connector broke {crashes} times on it: {failed.text}")
+        deliveries.crashed(tx, lane, item.seq, item.subject, now)
     attempts = item.attempts + (fate.counts if isinstance(fate, RetryAt) else 1)
-    text = failed.text
     match fate:
         case RetryAt(due_at=due_at):
             deliveries.postpone(
@@ -112,23 +116,16 @@ def _fail(tx: Tx, ended: Settlement, failed: Failure, now: datetime) -> None:
             deliveries.postpone(
                 tx, lane, item.seq, item.subject, due_at, attempts, failed.error_class, text, now, "in_doubt"
             )
-        case DeadLetter():
+        case DeadLetter(reason=reason):
             text = fate.text
+            hold = ended.hold_on_dead
+            deliveries.bury(
+                tx, lane, item.seq, item.subject, reason, text, now, attempts=attempts, hold_on_dead=hold
+            )
+    # Only now: whether these are due or blocked depends on the row they stand behind.
     for other in failed.behind:
         deliveries.queue_behind(tx, lane, other.seq, other.subject, now, hold_on_dead=ended.hold_on_dead)
-    if isinstance(fate, DeadLetter):
-        deliveries.bury(
-            tx,
-            lane,
-            item.seq,
-            item.subject,
-            fate.reason,
-            text,
-            now,
-            attempts=attempts,
-            hold_on_dead=ended.hold_on_dead,
-        )
-    elif not (isinstance(fate, InDoubt) and fate.look_up_at is None):
+    if not isinstance(fate, DeadLetter) and not (isinstance(fate, InDoubt) and fate.look_up_at is None):
         return
     open_work_item(
         tx,

@@ -1,8 +1,9 @@
 """The part of the log a lane has read and not settled yet: order per subject, parallel across. Pure."""
 
 from collections import deque
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Iterable, Sequence
 from datetime import datetime, timedelta
+from heapq import heappop, heappush
 
 from isthmus.delivery.lane import Group, Item
 
@@ -12,125 +13,172 @@ __all__ = ["Window"]
 class Window:
     """Read but unsettled items of one lane.
 
-    Of each subject at most one item is ready or in flight; those behind it wait. Items with a row of
-    their own (they failed before) come in through `add_due` and are never followed here: whoever stands
-    behind them has a row too.
+    Of each subject at most one item is in flight, the oldest one first. Items read from the log count for
+    the position until they are settled or have a row of their own; items that have a row (they failed
+    before, or stand behind one that did) come in through `add_due` when the row is due, and the position
+    need not wait for them.
     """
 
-    def __init__(self, head: int, *, batch_max: int = 1, fold_after_s: float | None = None) -> None:
+    def __init__(
+        self,
+        head: int,
+        *,
+        batch_max: int = 1,
+        fold_after_s: float | None = None,
+        alone: Callable[[Item], bool] = lambda item: item.in_doubt,
+    ) -> None:
+        """
+        Args:
+            head: The last sequence number that is dealt with.
+            fold_after_s: Analytical lanes: an item waits so long for newer ones of its subject, and the
+                newest goes for all of them.
+            alone: Which items share no call with others.
+        """
         self.head = head
         """The last sequence number read."""
         self._batch_max = batch_max
         self._fold_after = None if fold_after_s is None else timedelta(seconds=fold_after_s)
+        self._alone = alone
         self._open: dict[int, Item] = {}
+        """Everything the position must not pass, in the order of the log."""
         self._queues: dict[str, deque[Item]] = {}
-        self._ready: deque[Item] = deque()
-        self._due: dict[int, Item] = {}
-        self._in_flight: set[int] = set()
+        """What waits, by subject, oldest first; what is in flight is not in it."""
+        self._ready: list[tuple[int, str]] = []
+        """A heap of subjects that may have something to go, by their oldest item; checked when popped."""
+        self._listed: set[str] = set()
+        self._due: dict[str, Item] = {}
+        """By subject: the oldest item whose row is due."""
+        self._busy: dict[str, int] = {}
+        """By subject: what is in flight."""
 
     def __len__(self) -> int:
         return len(self._open)
 
+    def rows_here(self) -> set[int]:
+        """The items with rows that are here already, due or in flight, among them what else is in flight."""
+        return {item.seq for item in self._due.values()} | set(self._busy.values())
+
     def add(self, item: Item) -> None:
         """Take an item read from the log; items come in the log's order."""
         self._open[item.seq] = item
-        queue = self._queues.get(item.subject)
-        if queue is None:
-            self._queues[item.subject] = deque((item,))
-            self._ready.append(item)
-        else:
-            queue.append(item)
+        self._queues.setdefault(item.subject, deque()).append(item)
+        self._list(item.subject)
+
+    def lay_aside(self, item: Item) -> None:
+        """It is about to get a row of its own: until it is `written`, the position must not pass it."""
+        self._open[item.seq] = item
+
+    def written(self, items: Iterable[Item]) -> None:
+        """What was laid aside has its rows."""
+        for item in items:
+            self._open.pop(item.seq, None)
 
     def add_due(self, item: Item) -> None:
-        """Take an item whose row is due; one that is in hand already is left alone."""
-        if item.seq not in self._in_flight:
-            self._due[item.seq] = item
-
-    def holds(self, seq: int) -> bool:
-        return seq in self._open
+        """Take an item whose row is due; one that is here already is left alone."""
+        if item.seq in self._open or self._busy.get(item.subject) == item.seq:
+            return
+        due = self._due.get(item.subject)
+        if due is None or item.seq < due.seq:
+            self._due[item.subject] = item
 
     def next_group(self, now: datetime) -> Group | None:
-        """The items of the next call, marked in flight; None when nothing is ready.
-
-        Items in doubt go alone: they are looked up before anything is sent.
-        """
-        group = Group(items=[], folded=[])
+        """The items of the next call, marked in flight; None when nothing is ready."""
+        group = Group(items=[], folded={})
         while len(group.items) < self._batch_max:
             item = self._pick(now, group)
             if item is None:
                 break
+            self._busy[item.subject] = item.seq
             group.items.append(item)
-            self._in_flight.add(item.seq)
-            if item.in_doubt:
+            if self._alone(item):
                 break
         return group if group.items else None
 
     def _pick(self, now: datetime, group: Group) -> Item | None:
-        if self._due:
-            seq = next(iter(self._due))
-            if group.items and self._due[seq].in_doubt:
+        for subject, item in self._due.items():
+            queue = self._queues.get(subject)
+            if subject in self._busy or (queue and queue[0].seq < item.seq):
+                continue
+            if group.items and self._alone(item):
                 return None
-            return self._due.pop(seq)
-        if not self._ready:
+            return self._due.pop(subject)
+        first = self._oldest_ready()
+        if first is None or (self._fold_after is not None and now < first.recorded_at + self._fold_after):
             return None
-        first = self._ready[0]
-        if self._fold_after is None:
-            return self._ready.popleft()
-        if now < first.recorded_at + self._fold_after:
-            return None
-        self._ready.popleft()
+        heappop(self._ready)
+        self._listed.discard(first.subject)
         queue = self._queues[first.subject]
-        newest = queue[-1]
-        while queue[0] is not newest:
-            group.folded.append(queue.popleft())
-        return newest
+        item = queue.popleft()
+        if self._fold_after is not None and queue:
+            older = [item, *queue]
+            queue.clear()
+            item = older.pop()
+            group.folded[item.seq] = older
+        return item
 
-    def ripe_at(self) -> datetime | None:
-        """When the first item that waits for its lag window may go."""
-        if self._fold_after is None or not self._ready:
+    def _oldest_ready(self) -> Item | None:
+        while self._ready:
+            _, subject = self._ready[0]
+            queue = self._queues.get(subject)
+            if queue and subject not in self._busy:
+                return queue[0]
+            heappop(self._ready)
+            self._listed.discard(subject)
+        return None
+
+    def ripe_at(self, now: datetime) -> datetime | None:
+        """When the first item that still waits for its lag window may go."""
+        first = self._oldest_ready()
+        if self._fold_after is None or first is None:
             return None
-        return self._ready[0].recorded_at + self._fold_after
+        at = first.recorded_at + self._fold_after
+        return at if at > now else None
 
     def behind(self, item: Item) -> list[Item]:
         """The items that wait behind ``item``, oldest first."""
-        queue = self._queues.get(item.subject)
-        if item.row or queue is None or queue[0] is not item:
-            return []
-        return list(queue)[1:]
+        return [other for other in self._queues.get(item.subject, ()) if other.seq > item.seq]
 
     def settled(self, item: Item) -> None:
         """``item`` has its receipt, or a row of its own: the next of its subject may go."""
-        self._in_flight.discard(item.seq)
-        if self._open.pop(item.seq, None) is None:
-            return
-        queue = self._queues[item.subject]
-        if queue[0] is item:
-            queue.popleft()
-            if queue:
-                self._ready.append(queue[0])
-            else:
-                del self._queues[item.subject]
-
-    def folded(self, item: Item) -> None:
-        """``item`` was made moot by a newer one of its subject."""
         self._open.pop(item.seq, None)
+        self._release(item)
+
+    def folded(self, items: Iterable[Item]) -> None:
+        """These were made moot by a newer one of their subject."""
+        for item in items:
+            self._open.pop(item.seq, None)
 
     def drop_behind(self, item: Item, behind: Collection[Item]) -> None:
         """The items behind ``item`` got rows of their own; then ``item`` itself is settled."""
-        for other in behind:
-            self._open.pop(other.seq, None)
-        if behind:
-            self._queues[item.subject] = deque((item,))
+        gone = {other.seq for other in behind}
+        for seq in gone:
+            self._open.pop(seq, None)
+        if gone:
+            queue = self._queues[item.subject]
+            self._queues[item.subject] = deque(other for other in queue if other.seq not in gone)
         self.settled(item)
 
-    def put_back(self, group: Group) -> None:
-        """The call did not happen, or the peer asked for a pause: the items are ready again."""
-        for item in reversed(group.items):
-            self._in_flight.discard(item.seq)
-            if not item.row:
-                queue = self._queues[item.subject]
-                queue.extendleft(other for other in reversed(group.folded) if other.subject == item.subject)
-                self._ready.appendleft(queue[0])
+    def put_back(self, item: Item, folded: Sequence[Item] = ()) -> None:
+        """The call did not happen, or the peer asked for a pause: as before `next_group`.
+
+        An item with a row comes again through `add_due`.
+        """
+        if item.seq in self._open:
+            self._queues.setdefault(item.subject, deque()).extendleft(reversed([*folded, item]))
+        self._release(item)
+
+    def _release(self, item: Item) -> None:
+        if self._busy.get(item.subject) == item.seq:
+            del self._busy[item.subject]
+        if not self._queues.get(item.subject):
+            self._queues.pop(item.subject, None)
+        self._list(item.subject)
+
+    def _list(self, subject: str) -> None:
+        queue = self._queues.get(subject)
+        if queue and subject not in self._busy and subject not in self._listed:
+            self._listed.add(subject)
+            heappush(self._ready, (queue[0].seq, subject))
 
     def position_without(self, settled: Collection[int]) -> int:
         """The last sequence number up to which everything is settled, once ``settled`` are."""

@@ -1,6 +1,6 @@
 """Reads one stream of one source, page by page, for as long as the daemon lives."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import NoReturn
 
@@ -18,6 +18,9 @@ from isthmus.store.face import Store
 __all__ = ["Watch", "read_stream"]
 
 FULL_PAUSE_S = 5.0
+"""After a full disk."""
+RECHECK_S = 5.0
+"""How soon a stream that may not be read looks whether it may."""
 
 
 class Watch:
@@ -28,6 +31,27 @@ class Watch:
 
     def failed(self, stream: str, error: Exception) -> None:
         """A pull did not give a page."""
+
+
+class _Circle:
+    """Notices a source that leads in a circle: page after page, and never an end.
+
+    After Brent: one cursor is remembered and exchanged after 1, 2, 4, 8 ... pages, so a circle of any
+    length is found within three times its length, and an honest backfill of any length costs nothing.
+    """
+
+    def __init__(self) -> None:
+        self._seen: bytes | None = None
+        self._pages, self._limit = 0, 1
+
+    def closed_by(self, cursor: bytes) -> bool:
+        """Whether a page with more to come leads to where we have been."""
+        if cursor == self._seen:
+            return True
+        self._pages += 1
+        if self._pages == self._limit:
+            self._seen, self._pages, self._limit = cursor, 0, self._limit * 2
+        return False
 
 
 async def read_stream(
@@ -44,6 +68,7 @@ async def read_stream(
     rest: Callable[[float], None] = lambda seconds: None,
     watch: Watch | None = None,
     pull_timeout_s: float = 120.0,
+    lanes: Sequence[str] = (),
 ) -> NoReturn:
     """Pull ``stream`` every ``poll_s`` seconds, or when ``bell`` rings, until cancelled.
 
@@ -54,21 +79,24 @@ async def read_stream(
         announce: Called after new facts are in the log.
         may_read: False while a lane is past its quota or an admin paused the connector.
         rest: Tells the lanes of the same connector how many seconds the peer asked for.
+        lanes: The lanes of the same connector: a link that is read may be what their deliveries wait for.
 
     Raises:
         Fatal: reading can never succeed; the supervisor parks the actor.
     """
     watch = watch or Watch()
     failures = 0
+    circle = _Circle()
     cursor = await store.read(lambda tx: cursors.get(tx, instance, stream))
     while True:
-        pause = poll_s
+        pause = min(poll_s, RECHECK_S)
         if may_read():
+            pause = poll_s
             try:
                 with trio.fail_after(pull_timeout_s):
                     page = await source.pull(stream, cursor)
                 with trio.CancelScope(shield=True):
-                    recorded = await record(store, instance, stream, page, now())
+                    recorded = await record(store, instance, stream, page, now(), lanes=lanes)
             except Throttled as error:
                 watch.failed(stream, error)
                 pause = poll_s if error.retry_after_s is None else error.retry_after_s
@@ -86,7 +114,15 @@ async def read_stream(
                 failures = 0
                 cursor = page.next
                 watch.pulled(stream, page, recorded)
-                if recorded.new:
+                if recorded.new or recorded.woken:
                     announce()
-                pause = 0.0 if page.more else poll_s
+                if not page.more:
+                    circle = _Circle()
+                elif circle.closed_by(cursor):
+                    circle = _Circle()
+                    watch.failed(
+                        stream, Retryable("the source leads in a circle of pages; the poll ends here")
+                    )
+                else:
+                    pause = 0.0
         await bell.wait(pause)

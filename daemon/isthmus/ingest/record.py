@@ -8,7 +8,7 @@ import msgspec
 
 from isthmus.events.base import BusinessEvent
 from isthmus.sdk.connector import Page
-from isthmus.store import audit, crosswalk, cursors, dead_letters
+from isthmus.store import audit, crosswalk, cursors, dead_letters, recovery
 from isthmus.store import log as event_log
 from isthmus.store.errors import CrosswalkConflict
 from isthmus.store.face import Store, Tx
@@ -21,20 +21,28 @@ class Recorded(msgspec.Struct, frozen=True, kw_only=True):
     duplicates: int
     stale: int
     refused: int
+    woken: int = 0
+    """Deliveries that waited for a record of this system and are due now, since a link arrived."""
 
 
-async def record(store: Store, instance: str, stream: str, page: Page, now: datetime) -> Recorded:
+async def record(
+    store: Store, instance: str, stream: str, page: Page, now: datetime, *, lanes: Sequence[str] = ()
+) -> Recorded:
     """Keep a page, its links, what it refused and the stream's new cursor.
 
     Fewer new facts than the page holds is normal: every source repeats itself after a restart, and reads
     some time twice on purpose.
+
+    Args:
+        lanes: Deliver to this instance; a link may be what their deliveries wait for.
     """
 
     def unit(tx: Tx) -> Recorded:
         kept = event_log.append(tx, page.events, now)
+        linked = False
         for link in page.links:
             try:
-                crosswalk.link(tx, link.kind, link.key, instance, link.remote_id, now)
+                linked |= crosswalk.link(tx, link.kind, link.key, instance, link.remote_id, now)
             except CrosswalkConflict as conflict:
                 _open(tx, instance, "duplicate", str(conflict), link.key, link.remote_id.encode(), now)
         refused = 0
@@ -52,7 +60,13 @@ async def record(store: Store, instance: str, stream: str, page: Page, now: date
                 detail={"stream": stream, "first": kept.new[0], "last": kept.new[-1]},
                 now=now,
             )
-        return Recorded(new=len(kept.new), duplicates=kept.duplicates, stale=kept.stale, refused=refused)
+        return Recorded(
+            new=len(kept.new),
+            duplicates=kept.duplicates,
+            stale=kept.stale,
+            refused=refused,
+            woken=recovery.wake_unmet(tx, lanes, now) if linked else 0,
+        )
 
     return await store.write(unit)
 

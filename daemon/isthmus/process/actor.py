@@ -13,12 +13,15 @@ from typing import NoReturn, TypeVar
 
 import msgspec
 
-from isthmus.events.codec import EventRefused, decode
+from isthmus.events.base import BusinessEvent
+from isthmus.events.codec import decode
 from isthmus.process.face import AnalyticalProcess, Process
 from isthmus.process.states import decode_state, encode_state
+from isthmus.runtime.backoff import wait_out
 from isthmus.runtime.doorbell import Doorbell
 from isthmus.store import dead_letters, lanes, states
 from isthmus.store import log as event_log
+from isthmus.store.errors import StoreFull
 from isthmus.store.face import Store, Tx
 
 log = logging.getLogger(__name__)
@@ -99,11 +102,12 @@ async def run_process(
 
 
 class _Broken(Exception):
-    """A rule raised; carries which event."""
+    """A rule raised; carries which event, and which key when it broke while publishing."""
 
-    def __init__(self, seq: int, cause: Exception) -> None:
-        super().__init__(repr(cause))
+    def __init__(self, seq: int, cause: Exception, key: str | None = None) -> None:
+        super().__init__(repr(cause) if key is None else f"publishing {key}: {cause!r}")
         self.seq = seq
+        self.key = key
 
 
 async def _turn(
@@ -132,31 +136,41 @@ async def _turn(
         return scanned, outputs
 
     try:
-        return await around.store.write(unit)
+        return await wait_out(StoreFull, lambda: around.store.write(unit))
     except _Broken as broken:
         if size > 1:
             return None
-        log.exception("process.broken", extra={"lane": lane, "reason": str(broken)})
         culprit = broken
-    await around.store.write(lambda tx: _set_aside(tx, lane, culprit, now()))
+    await _set_aside(around, culprit)
     return culprit.seq, 0
 
 
-def _set_aside(tx: Tx, lane: str, broken: _Broken, at: datetime) -> None:
-    (row,) = event_log.by_seqs(tx, [broken.seq])
-    dead_letters.open_one(
-        tx,
-        "process",
-        lane,
-        "other",
-        str(broken),
-        at,
-        seq=row.seq,
-        subject=row.subject,
-        payload_hash=sha256(row.payload).hexdigest(),
-        payload_place=row.id,
-    )
-    lanes.advance(tx, lane, row.seq)
+async def _set_aside(around: ProcessSurroundings, broken: _Broken) -> None:
+    """Give the event that broke a rule to a person; the lane goes on behind it.
+
+    Where publishing broke, the event was applied, or will be: it is only named.
+    """
+    at, lane = around.now(), around.lane
+    log.error("process.broken", extra={"lane": lane, "reason": str(broken)}, exc_info=broken)
+
+    def unit(tx: Tx) -> None:
+        (row,) = event_log.by_seqs(tx, [broken.seq])
+        dead_letters.open_one(
+            tx,
+            "process",
+            lane,
+            "other",
+            str(broken),
+            at,
+            seq=row.seq,
+            subject=row.subject,
+            payload_hash=sha256(row.payload).hexdigest(),
+            payload_place=row.id,
+        )
+        if broken.key is None:
+            lanes.advance(tx, lane, row.seq)
+
+    await wait_out(StoreFull, lambda: around.store.write(unit))
 
 
 class _Pending(msgspec.Struct, frozen=True, kw_only=True):
@@ -173,7 +187,7 @@ class _PendingKeys(msgspec.Struct, frozen=True, kw_only=True):
 
 
 BASIS_MAX = 500
-"""An event names at most so many facts it folded; the rest are counted by the last entry."""
+"""An event names at most so many facts it folded: the newest of them."""
 
 
 async def run_analytical(
@@ -182,51 +196,101 @@ async def run_analytical(
     *,
     lag_window_s: float,
 ) -> NoReturn:
-    """Feed an analytical process; state each dirty key once its oldest fact is ``lag_window_s`` old."""
+    """Feed an analytical process; state each dirty key once its oldest fact is ``lag_window_s`` old.
+
+    What breaks the process is kept as a dead letter of origin ``process``, as in `run_process`; a key that
+    cannot be published is given up until a newer fact names it.
+    """
     window = timedelta(seconds=lag_window_s)
-    lane, now = around.lane, around.now
-
-    def unit(tx: Tx) -> tuple[bool, int, datetime | None]:
-        at = now()
-        position = lanes.position(tx, lane)
-        rows, scanned = event_log.read_after(tx, position, process.consumes, BATCH)
-        state = _Rows(tx, process.name)
-        waiting = state.get(PENDING, _PendingKeys) or _PendingKeys(keys={})
-        keys = dict(waiting.keys)
-        for row in rows:
-            if around.entities is not None and row.entity not in around.entities:
-                continue
-            try:
-                event = decode(row.payload)
-            except EventRefused:
-                continue
-            for key in sorted(process.apply(event, state)):
-                held = state.get(PENDING + key, _Pending)
-                if held is None or key not in keys:
-                    held = _Pending(since=at, basis=[])
-                    keys[key] = at
-                basis = [*held.basis, event.id]
-                state.put(PENDING + key, _Pending(since=held.since, basis=basis[-BASIS_MAX:]))
-        outputs = 0
-        ripe = [key for key, since in keys.items() if since + window <= at]
-        for key in ripe:
-            held = state.get(PENDING + key, _Pending)
-            basis = held.basis if held is not None else []
-            outputs += len(event_log.append(tx, process.publish(key, state, at, basis), at).new)
-            del keys[key]
-        if keys != waiting.keys:
-            state.put(PENDING, _PendingKeys(keys=keys))
-        state.store()
-        if scanned > position:
-            lanes.advance(tx, lane, scanned)
-        next_at = min(keys.values()) + window if keys else None
-        return scanned > position, outputs, next_at
-
+    one_by_one_until = 0
+    given_up: set[str] = set()
     while True:
-        moved, outputs, next_at = await around.store.write(unit)
+        position = await around.store.read(lambda tx: lanes.position(tx, around.lane))
+        size = 1 if position < one_by_one_until else BATCH
+        skip = frozenset(given_up)
+        try:
+            turned = await wait_out(
+                StoreFull,
+                lambda size=size, skip=skip: around.store.write(  # type: ignore[misc]
+                    lambda tx: _fold(tx, process, around, window, size, skip)
+                ),
+            )
+        except _Broken as broken:
+            if broken.key is not None:
+                given_up.add(broken.key)
+                await _set_aside(around, broken)
+            elif size > 1:
+                one_by_one_until = position + BATCH
+            else:
+                await _set_aside(around, broken)
+            continue
+        given_up.clear()
         around.beat()
-        if outputs:
+        if turned.outputs:
             around.announce()
-        if not moved:
-            pause = inf if next_at is None else max(0.05, (next_at - now()).total_seconds())
+        if not turned.moved:
+            next_at = turned.next_at
+            pause = inf if next_at is None else max(0.05, (next_at - around.now()).total_seconds())
             await around.bell.wait(pause)
+
+
+class _Folded(msgspec.Struct, frozen=True, kw_only=True):
+    """What one turn of an analytical process came to."""
+
+    moved: bool
+    outputs: int
+    next_at: datetime | None
+
+
+def _fold(
+    tx: Tx,
+    process: AnalyticalProcess,
+    around: ProcessSurroundings,
+    window: timedelta,
+    size: int,
+    given_up: frozenset[str],
+) -> _Folded:
+    """One turn: take what is new, publish what is ripe."""
+    lane, at = around.lane, around.now()
+    position = lanes.position(tx, lane)
+    rows, scanned = event_log.read_after(tx, position, process.consumes, size)
+    state = _Rows(tx, process.name)
+    waiting = state.get(PENDING, _PendingKeys) or _PendingKeys(keys={})
+    keys = dict(waiting.keys)
+    for row in rows:
+        if around.entities is not None and row.entity not in around.entities:
+            continue
+        try:
+            named = sorted(process.apply(decode(row.payload), state))
+        except Exception as error:
+            raise _Broken(row.seq, error) from error
+        for key in named:
+            held = state.get(PENDING + key, _Pending)
+            if held is None or key not in keys:
+                held = _Pending(since=at, basis=[])
+                keys[key] = at
+            state.put(PENDING + key, _Pending(since=held.since, basis=[*held.basis, row.id][-BASIS_MAX:]))
+    outputs = 0
+    for key in [key for key, since in keys.items() if since + window <= at]:
+        if key not in given_up:
+            outputs += len(event_log.append(tx, _publish(tx, process, key, state, at), at).new)
+        del keys[key]
+    if keys != waiting.keys:
+        state.put(PENDING, _PendingKeys(keys=keys))
+    state.store()
+    if scanned > position:
+        lanes.advance(tx, lane, scanned)
+    next_at = min(keys.values()) + window if keys else None
+    return _Folded(moved=scanned > position, outputs=outputs, next_at=next_at)
+
+
+def _publish(tx: Tx, process: AnalyticalProcess, key: str, state: _Rows, at: datetime) -> list[BusinessEvent]:
+    held = state.get(PENDING + key, _Pending)
+    basis = [] if held is None else held.basis
+    try:
+        return process.publish(key, state, at, basis)
+    except Exception as error:
+        newest = event_log.by_id(tx, basis[-1]) if basis else None
+        if newest is None:
+            raise
+        raise _Broken(newest.seq, error, key) from error

@@ -12,11 +12,14 @@ import msgspec
 import trio
 
 from isthmus.runtime.backoff import delay_s
-from isthmus.sdk.errors import ConnectorError, Fatal
+from isthmus.sdk.errors import ConnectorError, Fatal, Retryable, Throttled
 
 log = logging.getLogger(__name__)
 
 __all__ = ["Intensity", "Parking", "supervise"]
+
+PEER_FIRST_S, PEER_MAX_S = 2.0, 300.0
+"""The waits of an actor whose peer is down."""
 
 
 class Intensity(msgspec.Struct, frozen=True, kw_only=True):
@@ -55,11 +58,15 @@ async def supervise(
     """Run ``run`` again and again until cancelled.
 
     `isthmus.sdk.Fatal` parks at once. Any exception of a type in ``fatal`` (the store's) is not ours to
-    survive and passes through. Everything else is reported, waited out and started again.
+    survive and passes through. Everything else is reported, waited out and started again; too much of it
+    parks, but a peer that is down or asks for less (`Retryable`, `Throttled`) never does: no person could
+    mend it here.
     """
     intensity = intensity or Intensity()
     failures: deque[float] = deque()
+    peer_failures = 0
     while True:
+        began = trio.current_time()
         try:
             await run()
         except Exception as error:
@@ -68,15 +75,26 @@ async def supervise(
             reason = _park_reason(error)
             if reason is None:
                 on_restart(actor)
+                _report(actor, error)
                 now = trio.current_time()
+                if _only(error, (Retryable, Throttled)):
+                    peer_failures = 1 if now - began > intensity.window_s else peer_failures + 1
+                    await trio.sleep(delay_s(peer_failures, PEER_FIRST_S, PEER_MAX_S))
+                    continue
                 failures.append(now)
                 while failures and failures[0] < now - intensity.window_s:
                     failures.popleft()
-                _report(actor, error)
                 if len(failures) <= intensity.restarts:
                     await trio.sleep(delay_s(len(failures), intensity.first_s, intensity.max_s))
                     continue
                 reason = f"failed {len(failures)} times in {intensity.window_s:g} s: {error!r}"
+        except BaseExceptionGroup as group:
+            # Cancelled, and something broke on the way out: the cancellation is what our caller waits for.
+            cancelled, rest = group.split(trio.Cancelled)
+            if cancelled is None or not isinstance(rest, ExceptionGroup) or _holds(rest, fatal):
+                raise
+            _report(actor, rest)
+            raise cancelled from None
         else:
             return
         log.error("actor.parked", extra={"actor": actor, "reason": reason})
@@ -84,6 +102,14 @@ async def supervise(
         await parking.wait_resumed(actor)
         log.warning("actor.resumed", extra={"actor": actor})
         failures.clear()
+        peer_failures = 0
+
+
+def _only(error: BaseException, wanted: tuple[type[BaseException], ...]) -> bool:
+    """Whether an exception is, or a group holds nothing but, these types."""
+    if isinstance(error, BaseExceptionGroup):
+        return all(_only(each, wanted) for each in error.exceptions)
+    return isinstance(error, wanted)
 
 
 def _holds(error: BaseException, wanted: tuple[type[BaseException], ...]) -> bool:
@@ -105,7 +131,7 @@ def _park_reason(error: Exception) -> str | None:
 
 def _report(actor: str, error: Exception) -> None:
     """A peer's trouble is one line; our bug comes with its traceback."""
-    if isinstance(error, ConnectorError):
+    if _only(error, (ConnectorError,)):
         log.warning("actor.failed", extra={"actor": actor, "reason": str(error)})
     else:
         log.error("actor.failed", extra={"actor": actor, "reason": repr(error)}, exc_info=error)

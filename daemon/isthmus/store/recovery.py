@@ -18,9 +18,9 @@ def look_ups_due(tx: Tx, lane: str, now: datetime, limit: int) -> list[Delivery]
     return [each for each in found if each is not None]
 
 
-def next_look_up_at(tx: Tx, lane: str) -> datetime | None:
-    """When the next delivery in doubt may be looked up; None when none ever is."""
-    row = tx.one("doubts_next", lane=lane, never=NEVER)
+def next_due_after(tx: Tx, lane: str, now: datetime) -> datetime | None:
+    """When the next row, waiting or in doubt, falls due; None when none will by itself."""
+    row = tx.one("deliveries_next_after", lane=lane, now=now, never=NEVER)
     return maybe_from_text(row[0]) if row else None
 
 

@@ -7,9 +7,13 @@ WHERE d.lane = :lane AND d.state = 'in_doubt' AND d.due_at <= :now
                     AND older.state <> 'dead')
 ORDER BY d.due_at, d.seq LIMIT :limit;
 
--- name: doubts_next
--- When the next delivery in doubt may be looked up.
-SELECT min(due_at) FROM deliveries WHERE lane = :lane AND state = 'in_doubt' AND due_at < :never;
+-- name: deliveries_next_after
+-- When the next row of a lane falls due; what is due already does not hide what comes later.
+SELECT min(due_at) FROM (SELECT min(due_at) AS due_at FROM deliveries
+                         WHERE lane = :lane AND state = 'waiting' AND due_at > :now
+                         UNION ALL
+                         SELECT min(due_at) FROM deliveries
+                         WHERE lane = :lane AND state = 'in_doubt' AND due_at > :now AND due_at < :never);
 
 -- name: deliveries_seqs_since
 -- Rows beyond a position, so that a restarted lane does not take their facts from the log again.
