@@ -187,14 +187,14 @@ def event_trace(
 
     Example: isthmus event trace crm:0065g00000AbCdE
     """
-    from isthmus.ops.timeline import timeline
+    from isthmus.ops.timeline import COLUMNS, timeline
 
     steps = (
         _offline(config, lambda desk: desk.trace(key)) if offline else _ask("GET", f"/v1/trace/{key}", config)
     )
     if output == "table":
         rows = timeline(steps, fold=not all)
-        show(rows, ["time", "source", "what", "says", "arrived"], output, title=f"trace of {key}")
+        show(rows, COLUMNS, output, title=f"trace of {key}, times in UTC")
     else:
         show(steps, [], output)
 

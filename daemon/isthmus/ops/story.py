@@ -17,6 +17,10 @@ WHOLE = ("project", "contract", "deal", "customer")
 """A key of these nouns is answered with the story of its project; any other with its own alone."""
 
 
+_Rows = dict[int, event_log.LogRow]
+"""By seq."""
+
+
 class Landing(msgspec.Struct, frozen=True, kw_only=True):
     """Where a step arrived (``delivered``), or how it stands."""
 
@@ -42,21 +46,49 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
 def tell(tx: Tx, asked: str) -> list[Step]:
     """The steps of the story of ``asked``: one of our keys, or any system's record id.
 
+    A project, its deal or its contract is answered with all that happened on it. Anything else with its
+    own way: back to the work and the contract it comes from, on to its charges, postings, invoices and
+    payments.
+
     Returns:
         Steps in the log's order; empty when nobody knows the key.
     """
-    rows: dict[int, event_log.LogRow] = {}
-    for key in dict.fromkeys([asked, *crosswalk.keys_of_record(tx, asked)]):
+    rows: _Rows = {}
+    for key in _keys(tx, asked):
         found = event_log.by_subject(tx, key, limit=STEPS_MAX)
         _collect(rows, found or event_log.by_thread(tx, key, limit=STEPS_MAX))
-    if any(row.kind.partition(".")[0] in WHOLE for row in rows.values()):
+    if any(_noun(row) in WHOLE for row in rows.values()):
         fields = [_fields(row) for row in rows.values()]
         for thread in {str(each[noun]) for each in fields for noun in WHOLE[:3] if each.get(noun)}:
             _collect(rows, event_log.by_thread(tx, thread, limit=STEPS_MAX))
+        _follow(tx, rows)
     else:
+        _trace_back(tx, rows)
         _collect(rows, _invoices_of(tx, rows.values()))
-    _follow(tx, rows)
+        _follow(tx, rows)
+        _add_heads(tx, rows)
     return [_step(tx, rows[seq]) for seq in sorted(rows)]
+
+
+def _keys(tx: Tx, asked: str) -> list[str]:
+    """The key itself, and ours for records of that id; receipts call some ``job/4`` or ``invoice/1``."""
+    known = crosswalk.keys_of_record(tx, asked)
+    tail = asked.rpartition("/")[2]
+    if not known and tail != asked and not event_log.by_subject(tx, asked, limit=1):
+        known = crosswalk.keys_of_record(tx, tail)
+    return list(dict.fromkeys([asked, *known]))
+
+
+def _trace_back(tx: Tx, rows: _Rows) -> None:
+    """From invoices and postings back to the charges, and to the work they were made of."""
+    billed = [charge for row in rows.values() if row.kind == "invoice.released" for charge in _charges(row)]
+    for charge in dict.fromkeys(billed):
+        _collect(rows, event_log.by_subject(tx, charge, limit=STEPS_MAX))
+    for row in [row for row in rows.values() if row.kind == "charge.posted"]:
+        cause = _fields(row).get("causation")
+        determined = event_log.by_id(tx, str(cause)) if cause else None
+        if determined is not None:
+            _collect(rows, event_log.by_subject(tx, determined.subject, limit=STEPS_MAX))
 
 
 def _invoices_of(tx: Tx, rows: Iterable[event_log.LogRow]) -> list[event_log.LogRow]:
@@ -66,11 +98,11 @@ def _invoices_of(tx: Tx, rows: Iterable[event_log.LogRow]) -> list[event_log.Log
         row
         for project in set(charges.values())
         for row in event_log.search(tx, kind="invoice.released", key=project, limit=STEPS_MAX)
-        if charges.keys() & set(_fields(row)["charges"])
+        if charges.keys() & set(_charges(row))
     ]
 
 
-def _follow(tx: Tx, rows: dict[int, event_log.LogRow]) -> None:
+def _follow(tx: Tx, rows: _Rows) -> None:
     """Add what follows from the rows: postings of charges, payments of invoices."""
     keys = {
         str(fields[name])
@@ -83,7 +115,27 @@ def _follow(tx: Tx, rows: dict[int, event_log.LogRow]) -> None:
         _collect(rows, event_log.by_subject(tx, key, limit=STEPS_MAX))
 
 
-def _collect(rows: dict[int, event_log.LogRow], found: Iterable[event_log.LogRow]) -> None:
+def _add_heads(tx: Tx, rows: _Rows) -> None:
+    """Where it all comes from: the deal, its contract and its project."""
+    fields = [_fields(row) for row in rows.values()]
+    heads = {str(each[noun]) for each in fields for noun in ("project", "contract") if each.get(noun)}
+    for key in heads:
+        found = event_log.by_subject(tx, key, limit=STEPS_MAX)
+        _collect(rows, (row for row in found if _noun(row) in WHOLE))
+        contracts = {str(_fields(row)["contract"]) for row in found if _fields(row).get("contract")}
+        for contract in contracts - heads:
+            _collect(rows, event_log.by_subject(tx, contract, limit=STEPS_MAX))
+
+
+def _charges(row: event_log.LogRow) -> list[str]:
+    return [str(charge) for charge in _fields(row)["charges"]]
+
+
+def _noun(row: event_log.LogRow) -> str:
+    return row.kind.partition(".")[0]
+
+
+def _collect(rows: _Rows, found: Iterable[event_log.LogRow]) -> None:
     rows.update((row.seq, row) for row in found)
 
 

@@ -1,9 +1,14 @@
-"""A story as rows for people: alike facts in a row are folded into one line."""
+"""A story as rows for people: alike facts in a row are folded into one line, each day has a line."""
 
 from collections.abc import Sequence
+from decimal import Decimal
 from typing import Any
 
 import msgspec
+
+__all__ = ["COLUMNS", "timeline"]
+
+COLUMNS = ("time", "source", "what", "says", "arrived")
 
 ARROWS = {
     "delivered": "→",
@@ -12,47 +17,76 @@ ARROWS = {
     "in_doubt": "? in doubt",
     "dead": "✗",
 }
+_NAMES = ("name", "title", "number", "stage", "period", "reason", "milestone", "worked_on")
+_SUMS = (("hours", "h"), ("amount", ""), ("total", ""))
 
 
 def timeline(steps: Sequence[Any], *, fold: bool = True) -> list[dict[str, str]]:
-    """Rows with time, source, what, says and arrived.
+    """Rows with the `COLUMNS`; times are UTC. A row that has only a time is the day the next ones are of.
 
     Args:
         steps: `isthmus.ops.story.Step` as Structs or as plain values.
-        fold: Facts of one type that follow each other become one row with their count and their sums.
+        fold: Facts of one type that follow each other become one row. It counts things: of those told
+            again the newest counts, and sums are over them.
     """
-    plain = [msgspec.to_builtins(step) for step in steps]
     groups: list[list[dict[str, Any]]] = []
-    for step in plain:
-        if fold and groups and groups[-1][0]["type"] == step["type"]:
+    for step in (msgspec.to_builtins(step) for step in steps):
+        if fold and groups and _alike(groups[-1][0], step):
             groups[-1].append(step)
         else:
             groups.append([step])
-    return [_row(group) for group in groups]
+    rows: list[dict[str, str]] = []
+    day = ""
+    for group in groups:
+        if group[0]["recorded_at"][:10] != day:
+            day = group[0]["recorded_at"][:10]
+            rows.append({**dict.fromkeys(COLUMNS, ""), "time": day})
+        rows.append(_row(group))
+    return rows
+
+
+def _alike(first: dict[str, Any], step: dict[str, Any]) -> bool:
+    """Whether a step goes into the row of another: the same type on the same day."""
+    return bool(first["type"] == step["type"] and first["recorded_at"][:10] == step["recorded_at"][:10])
 
 
 def _row(group: list[dict[str, Any]]) -> dict[str, str]:
     first = group[0]
     kind = first["type"].partition("/")[0]
+    things = _things(group)
+    count = f" ×{len(things)}" if len(things) > 1 else ""
     return {
-        "time": first["recorded_at"][11:23],
+        "time": first["recorded_at"][11:19],
         "source": first["source"],
-        "what": kind if len(group) == 1 else f"{kind} ×{len(group)}",
-        "says": _says(group),
+        "what": kind + count + (" stale" if all(step.get("stale") for step in group) else ""),
+        "says": _says(things),
         "arrived": _arrived(group),
     }
 
 
-def _says(group: list[dict[str, Any]]) -> str:
-    from decimal import Decimal
+def _things(group: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The newest step of each thing a group tells of."""
+    newest: dict[str, dict[str, Any]] = {}
+    for step in group:
+        newest[_key(step)] = step
+    return list(newest.values())
 
-    events = [step["event"] for step in group]
+
+def _key(step: dict[str, Any]) -> str:
+    """What a fact is about: a payment is not its invoice, nor a charge the entry it was made of."""
+    kind = step["type"].partition(".")[0]
+    return str(step["event"].get(kind) or step["subject"])
+
+
+def _says(things: Sequence[dict[str, Any]]) -> str:
+    events = [step["event"] for step in things]
     words: list[str] = []
-    if len(group) == 1:
-        names = ("name", "title", "number", "stage", "period", "reason", "milestone", "worked_on")
-        words += [str(events[0][name]) for name in names if events[0].get(name)]
-        words.append(f"[{group[0]['subject']}]")
-    for field, unit in (("hours", "h"), ("amount", ""), ("total", "")):
+    if len(things) == 1:
+        key, subject = _key(things[0]), things[0]["subject"]
+        told = [str(events[0][name]) for name in _NAMES if events[0].get(name)]
+        words += [word for word in told if word != key]
+        words.append(key if key == subject else f"{key} of {subject}")
+    for field, unit in _SUMS:
         values = [Decimal(event[field]) for event in events if event.get(field)]
         if values:
             currency = next((event["currency"] for event in events if event.get("currency")), "")
@@ -60,13 +94,13 @@ def _says(group: list[dict[str, Any]]) -> str:
     return " ".join(words)
 
 
-def _arrived(group: list[dict[str, Any]]) -> str:
+def _arrived(group: Sequence[dict[str, Any]]) -> str:
     counts: dict[tuple[str, str], list[str]] = {}
     for step in group:
         for landing in step["landings"]:
             counts.setdefault((landing["lane"], landing["state"]), []).append(landing["remote_id"])
     parts = []
     for (lane, state), ids in counts.items():
-        told = ids[0] if len(ids) == 1 else f"×{len(ids)}"
+        told = ids[0] if len(set(ids)) == 1 else f"×{len(ids)}"
         parts.append(f"{ARROWS.get(state, state)} {lane} {told}".strip())
-    return "; ".join(parts)
+    return "\n".join(parts)
