@@ -16,6 +16,10 @@ if TYPE_CHECKING:
 __all__ = ["ConnectorLine", "LaneLine", "ProcessLine", "Status", "status"]
 
 
+INNER_ACTORS = ("snapshots", "unbilled")
+"""Actors that are neither a connector nor a lane, and so have no line of their own."""
+
+
 class ConnectorLine(msgspec.Struct, frozen=True, kw_only=True):
     """One connector instance; ``streams`` says when each cursor last moved."""
 
@@ -138,5 +142,6 @@ async def status(daemon: Daemon, version: str, quarantined: dict[str, str]) -> S
         warnings=[
             *map(str, daemon.config.warnings),
             *(text for found in daemon.misfits.values() for text in found),
+            *(f"{name} stands still: {reasons[name]}" for name in INNER_ACTORS if name in reasons),
         ],
     )
