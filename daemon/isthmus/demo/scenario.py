@@ -281,6 +281,9 @@ async def close(scenario: Scenario) -> None:
         await erp.do("close_period", period=MONTH)
         await scenario.told("period.closed", period=MONTH, source=source)
     await scenario.settled("")
+    for instance, system in scenario.world.systems.items():
+        waiting = await system.faults_waiting()
+        assert not waiting, f"{instance}: planned faults never happened: {', '.join(waiting)}"
 
 
 STEPS = (

@@ -47,10 +47,10 @@ class System:
         """Plan a fault."""
         await self._http.post("/_sim/faults", json=[{"fault": fault, **fields}])
 
-    async def faults_fired(self) -> int:
-        """How many faults have happened so far."""
+    async def faults_waiting(self) -> list[str]:
+        """The planned faults that have not happened."""
         reply = await self._http.get("/_sim/faults")
-        return sum(fault["fired"] for fault in reply.json())
+        return [fault["fault"] for fault in reply.json() if fault["fired"] < fault["times"]]
 
     async def ledger(self) -> list[Record]:
         """Every business record of the system with the writes that reached it."""
