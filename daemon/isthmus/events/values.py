@@ -8,6 +8,7 @@ after the point. That keeps out NaN, exponents, underscores, blanks and full-wid
 import re
 from datetime import datetime
 from decimal import ROUND_HALF_UP, Decimal
+from functools import lru_cache
 from typing import TYPE_CHECKING, Annotated
 
 import msgspec
@@ -36,6 +37,7 @@ Currency = Annotated[str, msgspec.Meta(pattern="^[A-Z]{3}$", description="ISO 42
 Key = Annotated[str, msgspec.Meta(min_length=1, max_length=200, description="<master instance>:<id>")]
 Instant = Annotated[datetime, msgspec.Meta(tz=True, description="RFC 3339 with offset")]
 
+_CENT = Decimal("0.01")
 # ISO 4217 minor units that differ from two; everything unlisted has two.
 _MINOR_DIGITS = {
     **dict.fromkeys("BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX UYI VND VUV XAF XOF XPF".split(), 0),
@@ -65,9 +67,20 @@ def parse_decimal(text: object) -> Decimal:
     Raises:
         ValueError: ``text`` is not a string, or not in the form.
     """
-    if not isinstance(text, str) or DECIMAL_FORM.fullmatch(text) is None:
-        raise ValueError(f'{str(text)[:40]!r} is no decimal; write a string such as "937.50"')
+    if not isinstance(text, str):
+        raise _no_decimal(text)
+    return _parse(text)
+
+
+@lru_cache(maxsize=4096)  # hours, rates and prices repeat; only what was in the form is kept
+def _parse(text: str) -> Decimal:
+    if DECIMAL_FORM.fullmatch(text) is None:
+        raise _no_decimal(text)
     return Decimal(text)
+
+
+def _no_decimal(found: object) -> ValueError:
+    return ValueError(f'{str(found)[:40]!r} is no decimal; write a string such as "937.50"')
 
 
 def decode_hook(wanted: type, value: object) -> object:
@@ -96,6 +109,8 @@ def check_hours(hours: Decimal, field: str) -> None:
     Raises:
         ValueError: naming ``field`` and what would be right.
     """
+    if hours.same_quantum(_CENT) and hours > 0:
+        return
     exponent = hours.as_tuple().exponent
     if not isinstance(exponent, int) or hours <= 0:
         raise ValueError(f"{field} must be more than 0")
