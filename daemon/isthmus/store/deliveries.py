@@ -4,7 +4,6 @@ Within a lane the facts of one subject go in order. A row is *open* while it wai
 one, or is in doubt; a dead one holds its subject back only where the lane says so (``hold_on_dead``).
 """
 
-import json
 from collections.abc import Iterable
 from datetime import datetime
 from typing import Literal
@@ -113,7 +112,9 @@ def oldest_due(tx: Tx, lane: str) -> datetime | None:
 
 def held_subjects(tx: Tx, lane: str, subjects: Iterable[str], *, hold_on_dead: bool = False) -> set[str]:
     """Which of these subjects have something open that a later fact must wait for."""
-    wanted = json.dumps(list(subjects))
+    if tx.one("deliveries_any", lane=lane) is None:
+        return set()
+    wanted = msgspec.json.encode(list(set(subjects))).decode()
     return {
         row[0] for row in tx.all("deliveries_held", lane=lane, subjects=wanted, hold_on_dead=hold_on_dead)
     }

@@ -1,6 +1,7 @@
 """Instants as text: UTC, microseconds, ``Z``. Fixed width: the order of text is the order of time."""
 
 from datetime import UTC, datetime
+from functools import lru_cache
 
 
 def to_text(at: datetime) -> str:
@@ -14,6 +15,7 @@ def to_text(at: datetime) -> str:
     return at.astimezone(UTC).isoformat(timespec="microseconds")[:26] + "Z"
 
 
+@lru_cache(maxsize=1024)  # the events of a page were recorded at one instant
 def from_text(text: str) -> datetime:
     """Read what `to_text` wrote; aware, UTC."""
     return datetime.fromisoformat(text)
@@ -21,4 +23,4 @@ def from_text(text: str) -> datetime:
 
 def maybe_from_text(text: str | None) -> datetime | None:
     """Like `from_text`, for columns that may be null."""
-    return None if text is None else datetime.fromisoformat(text)
+    return None if text is None else from_text(text)

@@ -24,7 +24,13 @@ class Intent(msgspec.Struct, frozen=True):
 
 def open_call(tx: Tx, lane: str, seqs: Iterable[int], now: datetime, generation: int) -> int:
     """Say that a call is about to be made; the number to close it by."""
-    row = tx.one("intent_open", lane=lane, seqs=json.dumps(list(seqs)), now=now, generation=generation)
+    row = tx.one(
+        "intent_open",
+        lane=lane,
+        seqs=msgspec.json.encode(list(seqs)).decode(),
+        now=now,
+        generation=generation,
+    )
     assert row is not None
     return int(row[0])
 

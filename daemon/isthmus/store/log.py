@@ -95,7 +95,7 @@ def _facts(event_type: type[BusinessEvent]) -> tuple[str, str | None]:
 def _conflicts(tx: Tx, rows: Iterable[Sequence[Any]], before: int) -> list[str]:
     """The ids among ``rows`` that were known at seq ``before``, or came twice, with another content."""
     came = [(row[0], row[7]) for row in rows]
-    ids = json.dumps([event_id for event_id, _ in came])
+    ids = msgspec.json.encode([event_id for event_id, _ in came]).decode()
     # Most of a page is new; reading back what was just written would cost as much as writing it.
     kept: dict[str, str] = dict(tx.all("log_payloads_by_id", ids=ids, before=before))
     odd = []

@@ -173,6 +173,9 @@ class FileStore(Store):
     async def read(self, unit: Callable[[Tx], T], *, limit_s: float = 10.0) -> T:
         return await self._engine.read(unit, limit_s)
 
+    async def read_in_turn(self, unit: Callable[[Tx], T]) -> T:
+        return await self._engine.write(unit)  # without a change a commit writes nothing
+
     async def backup(self, target: Path) -> None:
         await self._engine.backup(target)
 

@@ -64,6 +64,10 @@ SELECT min(due_at) FROM (SELECT min(due_at) AS due_at FROM deliveries WHERE lane
                          UNION ALL
                          SELECT min(due_at) FROM deliveries WHERE lane = :lane AND state = 'blocked');
 
+-- name: deliveries_any
+-- Whether a lane has any trouble: mostly it has none, and nothing more needs to be asked.
+SELECT 1 FROM deliveries WHERE lane = :lane LIMIT 1;
+
 -- name: deliveries_held
 -- Which of these subjects have something open that later facts must wait for.
 SELECT DISTINCT wanted.value FROM json_each(:subjects) AS wanted
