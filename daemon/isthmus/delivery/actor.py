@@ -1,5 +1,6 @@
 """Delivers one lane: reads what is owed, calls the peer, writes the proof."""
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from math import inf
@@ -67,11 +68,15 @@ class LaneActor:
         self._window = Window(0)
         self._settled_before: set[int] = set()
         self._written = 0
+        self._log_head = 0
+        """How far the log went when it was looked at last; beyond the window's head there is more to read."""
         self._calls = 0
         self._in_hand: set[trio.CancelScope] = set()
         self._emptied = trio.Event()
         self._settling: set[str] = set()
         """Subjects whose call has ended and is being written down."""
+        self._rows_changed = False
+        """Whether a call wrote or removed rows since the last look at the store began."""
         self._changed: set[str] = set()
         """Subjects that were settled since the last look at the store began: what it saw of them is old."""
 
@@ -164,24 +169,23 @@ class LaneActor:
         here = window.rows_here()
 
         def look(tx: Tx) -> _Look:
-            found = _Look(scanned=head)
+            found = _Look(scanned=head, log_head=event_log.head(tx))
             if len(here) < enough_due:
                 held = deliveries.due(tx, lane.name, now, lane.window)
                 held += recovery.look_ups_due(tx, lane.name, now, lane.window)
                 new = {each.seq: each for each in held if each.seq not in here}
-                found.due = [item_of(row, new[row.seq]) for row in event_log.by_seqs(tx, new)]
+                if new:
+                    found.due = [item_of(row, new[row.seq]) for row in event_log.by_seqs(tx, new)]
             found.next_due = recovery.next_due_after(tx, lane.name, now)
-            if room >= lane.window // 2:
+            if found.log_head > head and room >= lane.window // 2:
                 found.rows, found.scanned = event_log.read_after(tx, head, lane.kinds, room)
-                subjects = {row.subject for row in found.rows}
-                if subjects:
-                    found.held = deliveries.held_subjects(
-                        tx, lane.name, subjects, hold_on_dead=lane.hold_on_dead
-                    )
+                subjects = (row.subject for row in found.rows)
+                found.held = deliveries.held_subjects(tx, lane.name, subjects, hold_on_dead=lane.hold_on_dead)
             return found
 
+        self._rows_changed = False
         self._changed = set(self._settling)
-        found = await self._store.read(look)
+        found = await self._store.read_in_turn(look)
         await self._take(found, now)
         return found.next_due
 
@@ -208,6 +212,7 @@ class LaneActor:
                 behind.append(item)
             else:
                 window.add(item)
+        self._log_head = found.log_head
         moved = scanned > window.head
         window.head = max(window.head, scanned)
         if self._settled_before:
@@ -235,16 +240,18 @@ class LaneActor:
                 return None
             self._calls += 1
             self._peer.in_flight += 1
-            nursery.start_soon(self._call, sink, group)
+            nursery.start_soon(self._call, nursery, sink, group)
 
-    async def _call(self, sink: Sink, group: Group) -> None:
+    async def _call(self, nursery: trio.Nursery, sink: Sink, group: Group) -> None:
         """One call, from intent to receipt, under a shield: what was begun is finished."""
         scope = trio.CancelScope(shield=True)
+        ended = False
         try:
             await trio.lowlevel.checkpoint_if_cancelled()
             self._in_hand.add(scope)
             with scope:
                 await self._carry_out(sink, group)
+                ended = True
         finally:
             self._in_hand.discard(scope)
             self._calls -= 1
@@ -252,7 +259,15 @@ class LaneActor:
             if not self._in_hand:
                 self._emptied.set()
                 self._emptied = trio.Event()
-            self._bell.ring()
+            # What is in the window already needs no look at the store before it goes.
+            if not ended or self._worth_a_look() or self._launch(nursery) is not None:
+                self._bell.ring()
+
+    def _worth_a_look(self) -> bool:
+        """Whether the store may hold more to do than the window, or somebody must wait for a time."""
+        room = self._lane.window - len(self._window)
+        more = self._window.head < self._log_head and room >= self._lane.window // 2
+        return more or self._rows_changed or self._lane.mode == "analytical"
 
     async def _carry_out(self, sink: Sink, group: Group) -> None:
         lane = self._lane
@@ -282,7 +297,7 @@ class LaneActor:
     async def _end(self, sink: Sink, group: Group, call: int | None, outcomes: Sequence[Outcome]) -> None:
         """Write down what a call came to; then the window says the same."""
         now = self._now()
-        subjects = {item.subject for item in group.items}
+        subjects = _with_rows(group, outcomes)
         self._settling |= subjects
         self._changed |= subjects
         try:
@@ -295,13 +310,17 @@ class LaneActor:
                 if isinstance(error, StoreError) and not isinstance(error, ConstraintBroken):
                     raise
                 # What the connector gave cannot be kept: its bug, and no reason to stop the lane.
+                subjects |= {item.subject for item in group.items}
+                self._settling |= subjects
+                self._changed |= subjects
                 broken = Crash(f"what the connector gave cannot be kept: {error!r}")
                 ended = self._judge(sink, group, call, [broken] * len(outcomes), now)
                 facts = await self._write(lambda tx: settle(tx, ended.settlement, now))
             self._tidy(group, ended)
         finally:
             self._settling -= subjects
-        self._report(ended, facts, now)
+            self._rows_changed |= bool(subjects)
+        self._report(ended, facts)
 
     def _judge(
         self, sink: Sink, group: Group, call: int | None, outcomes: Sequence[Outcome], now: datetime
@@ -329,7 +348,7 @@ class LaneActor:
         for item in ended.put_back:
             self._window.put_back(item, group.folded.get(item.seq, ()))
 
-    def _report(self, ended: Ended, facts: int, now: datetime) -> None:
+    def _report(self, ended: Ended, facts: int) -> None:
         """Tell whoever waits or looks on.
 
         Raises:
@@ -340,10 +359,12 @@ class LaneActor:
             self._announce()
         if any(done.receipt.links for done in settlement.successes):
             self._wake(self._siblings)
-        for outcome in ended.outcomes:
-            self._watch.attempted(name, _outcome_name(outcome), 1)
-        for done in settlement.successes:
-            self._watch.delivered(name, (now - done.item.recorded_at).total_seconds())
+        for outcome, n in Counter(map(_outcome_name, ended.outcomes)).items():
+            self._watch.attempted(name, outcome, n)
+        if settlement.successes:
+            written = self._now()
+            lags = [(written - done.item.recorded_at).total_seconds() for done in settlement.successes]
+            self._watch.delivered(name, *lags)
         for failed in settlement.failures:
             if isinstance(failed.fate, DeadLetter):
                 self._watch.dead(name, failed.fate.reason)
@@ -355,6 +376,7 @@ class _Look(msgspec.Struct):
     """What one look at the store found."""
 
     scanned: int
+    log_head: int
     due: list[Item] = []
     next_due: datetime | None = None
     rows: list[event_log.LogRow] = []
@@ -364,6 +386,15 @@ class _Look(msgspec.Struct):
 def _queue_all(tx: Tx, lane: Lane, items: Sequence[Item], now: datetime) -> None:
     for item in items:
         deliveries.queue_behind(tx, lane.name, item.seq, item.subject, now, hold_on_dead=lane.hold_on_dead)
+
+
+def _with_rows(group: Group, outcomes: Sequence[Outcome]) -> set[str]:
+    """The subjects that have rows among the deliveries, before a call is written down or after it."""
+    return {
+        item.subject
+        for item, outcome in zip(group.items, outcomes, strict=True)
+        if item.row or not isinstance(outcome, Receipt)
+    }
 
 
 def _outcome_name(outcome: Outcome) -> str:

@@ -62,8 +62,8 @@ class LaneWatch:
     def attempted(self, lane: str, outcome: str, n: int) -> None:
         """A call ended: ok, retryable, throttled, rejected, fatal, unsure or crash, for ``n`` items."""
 
-    def delivered(self, lane: str, lag_s: float) -> None:
-        """A receipt was written ``lag_s`` seconds after the fact was recorded."""
+    def delivered(self, lane: str, *lags_s: float) -> None:
+        """Receipts were written, each so many seconds after its fact was recorded."""
 
     def dead(self, lane: str, reason: str) -> None:
         """A delivery became a dead letter."""

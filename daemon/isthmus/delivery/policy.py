@@ -119,7 +119,7 @@ def decide(
 
 def delivery_key(event_id: str, lane: str, target: str) -> str:
     """The idempotency key of one fact owed to one lane: the same after a restart or a restored backup."""
-    return sha256(f"{event_id}\n{lane}\n{target}".encode()).hexdigest()[:40]
+    return sha256(f"{event_id}\n{lane}\n{target}".encode()).digest()[:20].hex()
 
 
 class Breaker(msgspec.Struct, frozen=True, kw_only=True):

@@ -61,8 +61,11 @@ class Window:
     def add(self, item: Item) -> None:
         """Take an item read from the log; items come in the log's order."""
         self._open[item.seq] = item
-        self._queues.setdefault(item.subject, deque()).append(item)
-        self._list(item.subject)
+        queue = self._queues.get(item.subject)
+        if queue is None:
+            queue = self._queues[item.subject] = deque()
+        queue.append(item)
+        self._list(item.subject, queue)
 
     def lay_aside(self, item: Item) -> None:
         """It is about to get a row of its own: until it is `written`, the position must not pass it."""
@@ -168,15 +171,17 @@ class Window:
         self._release(item)
 
     def _release(self, item: Item) -> None:
-        if self._busy.get(item.subject) == item.seq:
-            del self._busy[item.subject]
-        if not self._queues.get(item.subject):
-            self._queues.pop(item.subject, None)
-        self._list(item.subject)
-
-    def _list(self, subject: str) -> None:
+        subject = item.subject
+        if self._busy.get(subject) == item.seq:
+            del self._busy[subject]
         queue = self._queues.get(subject)
-        if queue and subject not in self._busy and subject not in self._listed:
+        if queue:
+            self._list(subject, queue)
+        else:
+            self._queues.pop(subject, None)
+
+    def _list(self, subject: str, queue: deque[Item]) -> None:
+        if subject not in self._busy and subject not in self._listed:
             self._listed.add(subject)
             heappush(self._ready, (queue[0].seq, subject))
 

@@ -189,10 +189,12 @@ class Metrics:
         known = outcome if outcome in catalogue.ATTEMPT_OUTCOMES else "crash"
         self._c.attempts.labels(lane, known).inc(n)
 
-    def delivered(self, lane: str, lag_s: float) -> None:
-        """A receipt was written ``lag_s`` seconds after the fact was recorded."""
-        self._c.deliveries.labels(lane, "delivered").inc()
-        self._c.lag_seconds.labels(lane).observe(lag_s)
+    def delivered(self, lane: str, *lags_s: float) -> None:
+        """Receipts were written, each so many seconds after its fact was recorded."""
+        self._c.deliveries.labels(lane, "delivered").inc(len(lags_s))
+        seconds = self._c.lag_seconds.labels(lane)
+        for lag_s in lags_s:
+            seconds.observe(lag_s)
 
     def dead(self, lane: str, reason: str) -> None:
         """A delivery became a dead letter."""

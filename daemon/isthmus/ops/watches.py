@@ -46,8 +46,8 @@ class LaneMetrics(LaneWatch):
     def attempted(self, lane: str, outcome: str, n: int) -> None:
         self._metrics.attempted(lane, outcome, n)
 
-    def delivered(self, lane: str, lag_s: float) -> None:
-        self._metrics.delivered(lane, lag_s)
+    def delivered(self, lane: str, *lags_s: float) -> None:
+        self._metrics.delivered(lane, *lags_s)
         self._metrics.heartbeat("deliver", self._now())
 
     def dead(self, lane: str, reason: str) -> None:
