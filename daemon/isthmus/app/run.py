@@ -1,8 +1,9 @@
 """`isthmus run`: from a configuration directory to a daemon that serves until it is told to stop."""
 
 import logging
+import re
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib import metadata
 from pathlib import Path
 
@@ -60,7 +61,7 @@ def prepare(directory: Path) -> Bound:
     problems = check(directory, plugins.connectors, processes=PROCESSES, secrets=secrets)
     if any(problem.severity == "error" for problem in problems):
         error = ConfigError(problems)
-        for line in quarantine(plugins):
+        for line in quarantine(found.daemon.plugins, plugins):
             error.add_note(line)
         raise error
     config = load(directory, processes=PROCESSES)
@@ -68,9 +69,12 @@ def prepare(directory: Path) -> Bound:
     return Bound(config=config, plugins=plugins, settings=settings, secrets=secrets)
 
 
-def quarantine(plugins: Plugins) -> list[str]:
-    """The distributions that were not loaded, with the reason, a line each."""
-    return [f"quarantined: {name}: {reason}" for name, reason in plugins.quarantined.items()]
+def quarantine(allowed: Sequence[str], plugins: Plugins) -> list[str]:
+    """The allowed distributions that were not loaded, with the reason, a line each."""
+    wanted = {re.sub(r"[-_.]+", "-", entry.partition("==")[0].strip()).lower() for entry in allowed}
+    return [
+        f"quarantined: {name}: {reason}" for name, reason in plugins.quarantined.items() if name in wanted
+    ]
 
 
 async def run(bound: Bound, *, told: Callable[[str], None] = lambda line: None) -> None:

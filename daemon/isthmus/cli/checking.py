@@ -22,7 +22,7 @@ def check_config(config: Path | None, output: Format) -> bool:
         connectors=plugins.connectors,
         secrets=Secrets(found.daemon.secrets_dir),
     )
-    for line in quarantine(plugins):
+    for line in quarantine(found.daemon.plugins, plugins):
         say(line)
     if output == "table":
         if problems:

@@ -49,7 +49,7 @@ def _look_at(socket: Path) -> None:
         pass
     except OSError:
         raise Leave(UNREACHABLE, f"no daemon answers on {socket}; see: systemctl status isthmus") from None
-    if not os.access(socket, os.R_OK | os.W_OK):
+    if not os.access(socket, os.R_OK | os.W_OK, effective_ids=True):
         raise Leave(FORBIDDEN, f"you may not ask the daemon: {socket} is for its owner and group")
 
 

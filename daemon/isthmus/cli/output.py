@@ -5,6 +5,7 @@ import sys
 from collections.abc import Sequence
 from datetime import datetime
 from decimal import Decimal
+from pathlib import Path
 from typing import Any, Literal
 
 import msgspec
@@ -14,7 +15,7 @@ Format = Literal["table", "json", "jsonl"]
 
 def show(rows: Sequence[Any], columns: Sequence[str], output: Format, *, title: str | None = None) -> None:
     """Print rows (Structs or dicts): ``columns`` of them as a table, all of them as JSON."""
-    values = [msgspec.to_builtins(row) for row in rows]
+    values = [msgspec.to_builtins(row, enc_hook=_plain) for row in rows]
     match output:
         case "json":
             _write(msgspec.json.format(msgspec.json.encode(values), indent=2))
@@ -23,6 +24,12 @@ def show(rows: Sequence[Any], columns: Sequence[str], output: Format, *, title: 
                 _write(msgspec.json.encode(value))
         case "table":
             _table(values, columns, title)
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, Path):
+        return str(value)
+    raise NotImplementedError(f"{type(value).__name__} has no JSON form")
 
 
 def show_one(value: Any, output: Format) -> None:

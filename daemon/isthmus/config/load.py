@@ -68,11 +68,22 @@ def gather(directory: Path, *, processes: Collection[str] = tuple(PROCESSES)) ->
     routes = check_routes(tables["routes"], lane_tables, findings, whole=whole)
     return findings, Config(
         directory=directory,
-        daemon=DaemonConfig(state_dir=directory) if isinstance(daemon, Wrong) else daemon,
+        daemon=_understood(tables["daemon"], directory) if isinstance(daemon, Wrong) else daemon,
         connectors=connectors,
         lanes=lanes,
         routes=routes,
         places=places,
+    )
+
+
+def _understood(table: Mapping[str, Any], directory: Path) -> DaemonConfig:
+    """What further checks need of a ``[daemon]`` with mistakes, so that no connector is blamed for them."""
+    plugins, secrets_dir = table.get("plugins"), table.get("secrets_dir")
+    named = plugins if isinstance(plugins, list) else []
+    return DaemonConfig(
+        state_dir=directory,
+        plugins=tuple(name for name in named if isinstance(name, str)),
+        secrets_dir=directory / secrets_dir if isinstance(secrets_dir, str) else None,
     )
 
 
