@@ -188,6 +188,19 @@ class Road:
             name, run, parking=self.parking, fatal=(StoreFailed,), on_restart=self.restarts.append
         )
 
+    async def retry_all(self, lane: str = LANE) -> None:
+        """What `exception retry` does to every open work item of a lane."""
+        at = now()
+
+        def unit(tx: Tx) -> None:
+            for letter in dead_letters.listing(tx, dead_letters.Filter(lane_or_source=lane, limit=10_000)):
+                assert letter.seq is not None
+                deliveries.revive(tx, lane, letter.seq, at)
+                dead_letters.mark(tx, letter.id, "retrying", "finance", at)
+
+        await self.store.write(unit)
+        self.bells.ring_all()
+
     async def stands(self, lane: str = LANE) -> "Stand":
         """What the store says of a lane."""
 
