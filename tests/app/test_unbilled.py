@@ -281,6 +281,9 @@ async def test_being_approved_again_while_it_is_held_makes_it_no_younger() -> No
         pytest.param([approved(), determined("a")], "erp", "delivery", 2, "dead_letter", id="its charge"),
         pytest.param([approved()], "billing", "process", 1, "dead_letter", id="its approval, in billing"),
         pytest.param(
+            [approved()], "planner", "delivery", 1, "in_flight", id="not its approval, in another lane"
+        ),
+        pytest.param(
             [approved(), determined("a")],
             "planner",
             "delivery",

@@ -91,11 +91,18 @@ class _Entry(msgspec.Struct):
         posted = sum((charge.hours for charge in self.charges.values() if charge.posted), ZERO)
         return max(ZERO, self.hours - self.waived - posted)
 
-    def waits_on(self, work_items: Collection[int]) -> bool:
-        """Whether one of these seqs keeps it from being billed."""
-        if any(not charge.posted and charge.seq in work_items for charge in self.charges.values()):
+    def waits_on(self, work_items: "WorkItems") -> bool:
+        """Whether one of them keeps it from being billed."""
+        if any(not charge.posted and charge.seq in work_items.deliveries for charge in self.charges.values()):
             return True
-        return self.decided < self.revision and self.seq in work_items
+        return self.decided < self.revision and self.seq in work_items.processes
+
+
+class WorkItems(msgspec.Struct, frozen=True, kw_only=True):
+    """The seqs of events that became dead letters and wait for a person: of lanes, and of our rules."""
+
+    deliveries: Collection[int] = ()
+    processes: Collection[int] = ()
 
 
 class Page(msgspec.Struct, frozen=True, kw_only=True):
@@ -138,18 +145,18 @@ class UnbilledLedger:
                 self._forget(key, entry)
         self.upto = page.upto
 
-    def rows(self, now: datetime, work_items: Collection[int] = ()) -> tuple[Unbilled, ...]:
+    def rows(self, now: datetime, work_items: WorkItems | None = None) -> tuple[Unbilled, ...]:
         """Entries and hours by age and cause; what is left out is none.
 
         Args:
-            work_items: The seqs of open dead letters, see `open_work_items`.
+            work_items: See `open_work_items`; None for none.
         """
         sums: dict[tuple[str, str], tuple[int, Decimal]] = {}
         for entry in self._entries.values():
             if entry.since is None:
                 continue
             cause = "blocked" if entry.held else "in_flight"
-            if work_items and entry.waits_on(work_items):
+            if work_items is not None and entry.waits_on(work_items):
                 cause = "dead_letter"
             place = _age(now - entry.since), cause
             entries, hours = sums.get(place, (0, ZERO))
@@ -257,14 +264,16 @@ def _up_to(rows: Iterable[event_log.LogRow], upto: int) -> list[Told]:
     return [(row.seq, row.event()) for row in rows if row.seq <= upto and not row.stale and row.kind in KINDS]
 
 
-def open_work_items(tx: Tx) -> set[int]:
-    """The seqs of events that became dead letters and wait for a person."""
-    seqs: set[int] = set()
+def open_work_items(tx: Tx) -> WorkItems:
+    """What waits for a person now."""
+    found: dict[str, set[int]] = {"delivery": set(), "process": set()}
     after = 0
     while letters := dead_letters.listing(tx, dead_letters.Filter(after=after, limit=1000)):
-        seqs.update(letter.seq for letter in letters if letter.seq is not None)
+        for letter in letters:
+            if letter.seq is not None and letter.origin in found:
+                found[letter.origin].add(letter.seq)
         after = letters[-1].id
-    return seqs
+    return WorkItems(deliveries=found["delivery"], processes=found["process"])
 
 
 async def follow(ledger: UnbilledLedger, store: Store, bell: Doorbell) -> None:
