@@ -82,14 +82,19 @@ class _Entry(msgspec.Struct):
     waived: Decimal = ZERO
     held: bool = False
     charges: dict[str, _Charge] = {}
+    rest: Decimal = ZERO
+    """Hours that are neither waived nor posted, as of the newest event."""
     since: datetime | None = None
     """When it became unbilled; None while it is not."""
 
-    @property
-    def left(self) -> Decimal:
-        """Hours that are neither waived nor posted."""
+    def settle(self, at: datetime) -> None:
+        """Work out what is left, after an event that occurred at ``at``."""
         posted = sum((charge.hours for charge in self.charges.values() if charge.posted), ZERO)
-        return max(ZERO, self.hours - self.waived - posted)
+        self.rest = max(ZERO, self.hours - self.waived - posted)
+        if self.rest == 0:
+            self.since = None
+        elif self.since is None:
+            self.since = at
 
     def waits_on(self, work_items: "WorkItems") -> bool:
         """Whether one of them keeps it from being billed."""
@@ -160,7 +165,7 @@ class UnbilledLedger:
                 cause = "dead_letter"
             place = _age(now - entry.since), cause
             entries, hours = sums.get(place, (0, ZERO))
-            sums[place] = entries + 1, hours + entry.left
+            sums[place] = entries + 1, hours + entry.rest
         return tuple(
             Unbilled(age=age, cause=cause, entries=entries, hours=hours)
             for (age, cause), (entries, hours) in sorted(sums.items())
@@ -178,10 +183,7 @@ class UnbilledLedger:
     def _tell(self, key: str, seq: int, event: BusinessEvent) -> None:
         entry = self._entries.setdefault(key, _Entry())
         self._change(key, entry, seq, event)
-        if entry.left == 0:
-            entry.since = None
-        elif entry.since is None:
-            entry.since = event.occurred_at
+        entry.settle(event.occurred_at)
 
     def _change(self, key: str, entry: _Entry, seq: int, event: BusinessEvent) -> None:
         match event:
