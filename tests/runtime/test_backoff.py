@@ -6,7 +6,8 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from isthmus.runtime.backoff import delay_s, wait_out
+from isthmus.runtime.backoff import delay_s
+from isthmus.runtime.patience import wait_out
 
 
 @pytest.mark.parametrize(

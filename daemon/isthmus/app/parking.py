@@ -5,7 +5,7 @@ from datetime import datetime
 
 import trio
 
-from isthmus.runtime.backoff import wait_out
+from isthmus.runtime.patience import wait_out
 from isthmus.runtime.supervisor import Parking
 from isthmus.store import audit, lanes
 from isthmus.store.errors import StoreFull

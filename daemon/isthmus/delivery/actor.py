@@ -17,8 +17,8 @@ from isthmus.delivery.policy import DeadLetter
 from isthmus.delivery.recover import item_of, recover
 from isthmus.delivery.settle import settle
 from isthmus.delivery.window import Window
-from isthmus.runtime.backoff import wait_out
 from isthmus.runtime.doorbell import Doorbell
+from isthmus.runtime.patience import wait_out
 from isthmus.sdk.connector import DeliveryClass, Receipt, Sink
 from isthmus.sdk.errors import Fatal, Rejected, Retryable, Throttled, Unmet, Unsure
 from isthmus.store import deliveries, intents, lanes, recovery

@@ -62,9 +62,9 @@ def compare(
 
 
 def project_key(ledgers: Ledgers, contract: Contract) -> str:
-    """The key of a contract's project: the deal as the CRM numbers it."""
-    (deal,) = (deal for deal in ledgers.of("crm", "Opportunity") if deal.fields["Name"] == contract.deal)
-    return f"crm:{deal.id}"
+    """The key of a contract's project: the deal as the CRM numbers it; a deal not won has none."""
+    deals = [deal.id for deal in ledgers.of("crm", "Opportunity") if deal.fields["Name"] == contract.deal]
+    return f"crm:{deals[0]}" if deals else "crm:not won"
 
 
 def _count(what: str, between: str, expected: int, found: int) -> Comparison:

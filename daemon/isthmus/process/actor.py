@@ -17,8 +17,8 @@ from isthmus.events.base import BusinessEvent
 from isthmus.events.codec import decode
 from isthmus.process.face import AnalyticalProcess, Process
 from isthmus.process.states import decode_state, encode_state
-from isthmus.runtime.backoff import wait_out
 from isthmus.runtime.doorbell import Doorbell
+from isthmus.runtime.patience import wait_out
 from isthmus.store import dead_letters, lanes, states
 from isthmus.store import log as event_log
 from isthmus.store.errors import StoreFull
