@@ -379,7 +379,7 @@ class _Look(msgspec.Struct):
     log_head: int
     due: list[Item] = []
     next_due: datetime | None = None
-    rows: list[event_log.LogRow] = []
+    rows: list[event_log.Fact] = []
     held: set[str] = set()
 
 

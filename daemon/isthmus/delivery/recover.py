@@ -22,7 +22,7 @@ class Stood(msgspec.Struct, frozen=True, kw_only=True):
     settled: set[int]
 
 
-def item_of(row: event_log.LogRow, held: deliveries.Delivery | None = None) -> Item:
+def item_of(row: event_log.Fact | event_log.LogRow, held: deliveries.Delivery | None = None) -> Item:
     """A fact of the log as an item; ``held`` is its row among the deliveries, if it has one."""
     item = Item(
         seq=row.seq,

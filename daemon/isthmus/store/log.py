@@ -17,6 +17,21 @@ SCAN_WINDOW = 5000
 """Rows one `read_after` looks at, at most, where a lane wants few of them."""
 
 
+class Fact(msgspec.Struct, frozen=True):
+    """As much of an event as a lane or a process takes with it; every event is read so once per lane."""
+
+    seq: int
+    id: str
+    entity: str
+    subject: str
+    recorded_at: datetime
+    payload: bytes
+
+    def event(self) -> BusinessEvent:
+        """The event in its newest shape."""
+        return decode(self.payload)
+
+
 class LogRow(msgspec.Struct, frozen=True):
     """One event of the log. ``payload`` is its JSON."""
 
@@ -94,12 +109,12 @@ def _facts(event_type: type[BusinessEvent]) -> tuple[str, str | None]:
 
 def _conflicts(tx: Tx, rows: Iterable[Sequence[Any]], before: int) -> list[str]:
     """The ids among ``rows`` that were known at seq ``before``, or came twice, with another content."""
-    came = [(row[0], row[7]) for row in rows]
-    ids = msgspec.json.encode([event_id for event_id, _ in came]).decode()
+    ids = msgspec.json.encode([row[0] for row in rows]).decode()
     # Most of a page is new; reading back what was just written would cost as much as writing it.
     kept: dict[str, str] = dict(tx.all("log_payloads_by_id", ids=ids, before=before))
     odd = []
-    for event_id, payload in came:
+    for row in rows:
+        event_id, payload = row[0], row[7]
         first = kept.setdefault(event_id, payload)
         if first != payload and _differ(first, payload):
             odd.append(event_id)
@@ -131,7 +146,7 @@ def count(tx: Tx) -> int:
     return head(tx)
 
 
-def read_after(tx: Tx, seq: int, kinds: frozenset[str], limit: int) -> tuple[list[LogRow], int]:
+def read_after(tx: Tx, seq: int, kinds: frozenset[str], limit: int) -> tuple[list[Fact], int]:
     """The next events of some kinds, stale ones left out, and how far was looked.
 
     A lane may move its position to the second value when it has dealt with the rows. Where rows of its kinds
@@ -142,7 +157,10 @@ def read_after(tx: Tx, seq: int, kinds: frozenset[str], limit: int) -> tuple[lis
     if upto <= seq:
         return [], seq
     rows = tx.all("log_read_window", after=seq, upto=upto, types=_types(kinds), limit=limit)
-    found = [_row(row) for row in rows]
+    found = [
+        Fact(seq, event_id, entity, subject, from_text(recorded_at), payload)
+        for seq, event_id, entity, subject, recorded_at, payload in rows
+    ]
     return found, found[-1].seq if len(found) == limit else upto
 
 

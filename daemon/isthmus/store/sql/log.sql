@@ -22,7 +22,7 @@ SELECT id, payload FROM log WHERE id IN (SELECT value FROM json_each(:ids)) AND 
 
 -- name: log_read_window
 -- The next events of some types for a lane; the upper bound keeps a lane that wants few from reading on.
-SELECT seq, id, type, entity, subject, thread, revision, stale, recorded_at, CAST(payload AS BLOB)
+SELECT seq, id, entity, subject, recorded_at, CAST(payload AS BLOB)
 FROM log
 WHERE seq > :after AND seq <= :upto AND stale = 0
   AND type IN (SELECT value FROM json_each(:types))
