@@ -17,6 +17,9 @@ class StoreParking(Parking):
 
     A start of the daemon tries every actor again: restarting it is what a person does after mending a
     credential. An actor that still cannot run parks again at once.
+
+    A connector and a lane may have the same name: they then park under it together, and one word of a person
+    lets both go on.
     """
 
     def __init__(self, store: Store, now: Callable[[], datetime]) -> None:
@@ -26,8 +29,11 @@ class StoreParking(Parking):
         self._resumed: dict[str, trio.Event] = {}
 
     async def park(self, actor: str, reason: str) -> None:
-        self.reasons[actor] = reason
-        self._resumed[actor] = trio.Event()
+        if actor not in self._resumed:
+            self._resumed[actor] = trio.Event()
+            self.reasons[actor] = reason
+        elif reason not in self.reasons[actor]:
+            self.reasons[actor] += f"; {reason}"
         at = self._now()
 
         def unit(tx: Tx) -> None:
@@ -38,8 +44,9 @@ class StoreParking(Parking):
         await wait_out(StoreFull, lambda: self._store.write(unit))
 
     async def wait_resumed(self, actor: str) -> None:
-        await self._resumed[actor].wait()
-        self.reasons.pop(actor, None)
+        resumed = self._resumed.get(actor)
+        if resumed is not None:
+            await resumed.wait()
 
     async def resume(self, actor: str, by: str, why: str) -> bool:
         """Let a parked actor go on; False when it is not parked."""
@@ -52,7 +59,10 @@ class StoreParking(Parking):
             audit.append(tx, by, "resume", {"actor": actor, "reason": why}, at)
 
         await self._store.write(unit)
-        self._resumed[actor].set()
+        self.reasons.pop(actor, None)
+        resumed = self._resumed.pop(actor, None)
+        if resumed is not None:
+            resumed.set()
         return True
 
     async def forget_all(self) -> None:
