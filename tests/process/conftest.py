@@ -8,6 +8,7 @@ Facts: ``time e1 r1 8.00 10-05 [consulting] [nonbillable]``, ``untime e1 r2``,
 from collections.abc import Callable
 from datetime import UTC, date, datetime
 from decimal import Decimal
+from inspect import iscoroutinefunction
 from typing import Any
 
 import pytest
@@ -36,6 +37,7 @@ from isthmus.events import (
 )
 from isthmus.process.rules.billing import Billing
 from isthmus.process.states import MemoryStates
+from tests.delivery.given import IN_VIRTUAL_TIME
 
 AT = datetime(2026, 10, 1, 8, tzinfo=UTC)
 ENDS = {"09": 30, "10": 31, "11": 30, "12": 31}
@@ -43,6 +45,12 @@ ENDS = {"09": 30, "10": 31, "11": 30, "12": 31}
 
 def day(text: str) -> date:
     return date.fromisoformat(f"2026-{text}")
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Actors run in virtual time; the mark must stand before that of trio_mode."""
+    if isinstance(item, pytest.Function) and iscoroutinefunction(item.obj):
+        item.add_marker(IN_VIRTUAL_TIME, append=False)
 
 
 class Ledger:

@@ -5,7 +5,8 @@ memory and nothing to lose: a restart goes on at the position that was committed
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from hashlib import sha256
 from math import inf
@@ -13,7 +14,6 @@ from typing import NoReturn, TypeVar
 
 import msgspec
 
-from isthmus.events.base import BusinessEvent
 from isthmus.events.codec import decode
 from isthmus.process.face import AnalyticalProcess, Process
 from isthmus.process.states import decode_state, encode_state
@@ -21,7 +21,7 @@ from isthmus.runtime.doorbell import Doorbell
 from isthmus.runtime.patience import wait_out
 from isthmus.store import dead_letters, lanes, states
 from isthmus.store import log as event_log
-from isthmus.store.errors import StoreFull
+from isthmus.store.errors import ConstraintBroken, StoreError, StoreFull
 from isthmus.store.face import Store, Tx
 
 log = logging.getLogger(__name__)
@@ -110,6 +110,24 @@ class _Broken(Exception):
         self.key = key
 
 
+@contextmanager
+def _blaming(seq: int, key: str | None = None) -> Iterator[None]:
+    """What breaks inside is the fault of one event; what the store says of itself is not.
+
+    A disk that fails while a rule reads its rows must end the daemon, not set a healthy event aside.
+
+    Raises:
+        _Broken: a rule raised, or what it gave cannot be kept.
+        StoreError: the store could not do its part.
+    """
+    try:
+        yield
+    except Exception as error:
+        if isinstance(error, StoreError) and not isinstance(error, ConstraintBroken):
+            raise
+        raise _Broken(seq, error, key) from error
+
+
 async def _turn(
     process: Process, around: ProcessSurroundings, position: int, size: int
 ) -> tuple[int, int] | None:
@@ -124,11 +142,8 @@ async def _turn(
         for row in rows:
             if around.entities is not None and row.entity not in around.entities:
                 continue
-            try:
+            with _blaming(row.seq):
                 derived = process.apply(decode(row.payload), state)
-            except Exception as error:
-                raise _Broken(row.seq, error) from error
-            if derived:
                 outputs += len(event_log.append(tx, derived, now()).new)
         state.store()
         if scanned > position:
@@ -260,10 +275,8 @@ def _fold(
     for row in rows:
         if around.entities is not None and row.entity not in around.entities:
             continue
-        try:
+        with _blaming(row.seq):
             named = sorted(process.apply(decode(row.payload), state))
-        except Exception as error:
-            raise _Broken(row.seq, error) from error
         for key in named:
             held = state.get(PENDING + key, _Pending)
             if held is None or key not in keys:
@@ -273,7 +286,7 @@ def _fold(
     outputs = 0
     for key in [key for key, since in keys.items() if since + window <= at]:
         if key not in given_up:
-            outputs += len(event_log.append(tx, _publish(tx, process, key, state, at), at).new)
+            outputs += _publish(tx, process, key, state, at)
         del keys[key]
     if keys != waiting.keys:
         state.put(PENDING, _PendingKeys(keys=keys))
@@ -284,13 +297,11 @@ def _fold(
     return _Folded(moved=scanned > position, outputs=outputs, next_at=next_at)
 
 
-def _publish(tx: Tx, process: AnalyticalProcess, key: str, state: _Rows, at: datetime) -> list[BusinessEvent]:
+def _publish(tx: Tx, process: AnalyticalProcess, key: str, state: _Rows, at: datetime) -> int:
+    """Log what is to be said of a key; how many new events that were."""
     held = state.get(PENDING + key, _Pending)
-    basis = [] if held is None else held.basis
-    try:
-        return process.publish(key, state, at, basis)
-    except Exception as error:
-        newest = event_log.by_id(tx, basis[-1]) if basis else None
-        if newest is None:
-            raise
-        raise _Broken(newest.seq, error, key) from error
+    assert held is not None and held.basis, "a key waits because a fact named it"
+    newest = event_log.by_id(tx, held.basis[-1])
+    assert newest is not None, "the log forgets nothing"
+    with _blaming(newest.seq, key):
+        return len(event_log.append(tx, process.publish(key, state, at, held.basis), at).new)
