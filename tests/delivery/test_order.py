@@ -4,10 +4,12 @@ import pytest
 import trio
 
 from isthmus.delivery.actor import LaneActor
+from isthmus.delivery.peer import Peer
+from isthmus.delivery.policy import RetryPolicy
 from isthmus.sdk.errors import Rejected, Retryable
 from isthmus.store.face import Store
 from tests.delivery.fakes import FakeSink
-from tests.delivery.given import LANE, Road, SlowReads, a_lane, event_id, fact
+from tests.delivery.given import INSTANCE, LANE, Road, SlowReads, a_lane, event_id, fact
 
 
 async def test_what_is_owed_is_delivered_once_each_with_a_receipt(road: Road) -> None:
@@ -79,6 +81,50 @@ async def test_a_subject_that_keeps_failing_holds_back_its_own_later_facts(road:
         await trio.sleep(300)
     delivered = [record.event_id for record in sink.remote.records() if record.subject == "c1"]
     assert delivered == [event_id("c1", 1), event_id("c1", 2)]
+
+
+async def lags_of_the_healthy(store: Store, poison: int) -> list[float]:
+    """Seconds from fact to receipt of 2,000 healthy facts, while some subjects fail again and again."""
+    road, sink = Road(store), FakeSink(latency_s=0.05, concurrency=4)
+    for n in range(poison):
+        sink.goes_wrong(f"poison{n}", *[Retryable("locked")] * 5, Rejected("no"))
+    told: dict[str, float] = {}
+    async with road.at_work(sink, a_lane()):
+        for n in range(2000):
+            facts = [fact(f"c{n}")]
+            if n % 200 == 0 and n // 200 < poison:
+                facts.append(fact(f"poison{n // 200}"))
+            told[f"c{n}"] = trio.current_time()
+            await road.tell(facts)
+            await trio.sleep(0.02)
+        await trio.sleep(600)
+    assert len((await road.stands()).letters) == poison
+    return sorted(call.at - told[call.subject] for call in sink.calls if call.subject in told)
+
+
+async def test_ten_poison_subjects_slow_the_others_by_less_than_a_fifth(store: Store) -> None:
+    beside = await lags_of_the_healthy(store, 10)
+    assert len(beside) == 2000
+    assert beside[1900] <= 1.2 * 0.05, "alone each takes one call of 0.05 s"
+
+
+async def test_a_sink_that_is_down_costs_disk_and_no_memory(store: Store) -> None:
+    """However much waits, the lane holds its window; then all of it arrives."""
+    road, sink = Road(store, Peer(INSTANCE)), FakeSink(latency_s=0.0, concurrency=8)
+    for n in range(1500):
+        sink.goes_wrong(f"c{n}", *[Retryable("503")] * 1000)
+    async with road.at_work(sink, a_lane(window=50, retry=RetryPolicy(first_s=1.0, max_s=60.0))):
+        held = 0
+        for n in range(0, 1500, 100):
+            await road.tell([fact(f"c{m}") for m in range(n, n + 100)])
+            await trio.sleep(300)
+            held = max(held, len(road.actors[LANE]._window))
+        assert held <= 50
+        assert road.actors[LANE].backlog(1500) > 1400, "what is owed is known though it is not held"
+        sink.heals()
+        await trio.sleep(1800)
+    stand = await road.stands()
+    assert len(stand.receipts) == 1500 and sink.remote.doubled() == 0 and stand.rows == {}
 
 
 @pytest.mark.parametrize(
