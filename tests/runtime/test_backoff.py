@@ -1,9 +1,12 @@
 """How long to wait before the next try, and waiting out what passes by itself."""
 
 import logging
+from functools import partial
 
 import pytest
 import trio
+from hypothesis import given
+from hypothesis import strategies as st
 from trio.testing import MockClock
 
 from isthmus.runtime.backoff import delay_s
@@ -23,6 +26,21 @@ from isthmus.runtime.patience import wait_out
 def test_delays_double_up_to_the_longest(attempts: int, wait: float) -> None:
     assert delay_s(attempts, 5.0, 900.0, jitter=lambda: 1.0) == wait
     assert delay_s(attempts, 5.0, 900.0, jitter=lambda: 0.0) == wait / 2
+
+
+@given(
+    attempts=st.integers(1, 10**6),
+    first_s=st.floats(0.001, 60.0),
+    max_s=st.floats(60.0, 86_400.0),
+    draws=st.lists(st.floats(0.0, 1.0, exclude_max=True), min_size=2, max_size=2),
+)
+def test_no_delay_is_longer_than_the_longest_or_shorter_than_half_the_first(
+    attempts: int, first_s: float, max_s: float, draws: list[float]
+) -> None:
+    one, other = (delay_s(attempts, first_s, max_s, jitter=partial(float, drawn)) for drawn in draws)
+    assert first_s / 2 <= one <= max_s
+    assert one / 2 <= other <= 2 * one, "the draw decides about half of it at most"
+    assert delay_s(attempts + 1, first_s, max_s, jitter=lambda: draws[0]) >= one
 
 
 def test_many_that_failed_together_do_not_come_back_together() -> None:
