@@ -181,6 +181,8 @@ CHECK = settings(
     database=None,
     suppress_health_check=list(HealthCheck),
 )
+SEARCH = settings(CHECK, phases=[Phase.generate], max_examples=4000, derandomize=True)
+"""For a planted bug: it ends with the first example that shows it, the same one each time."""
 
 
 @pytest.mark.parametrize(
@@ -233,7 +235,7 @@ class LetsTheNextGo(Window):
 def test_a_planted_bug_is_found(planted: type[Window], machine: type[Lane]) -> None:
     faulty = type("Faulty", (machine,), {"window_type": planted})
     with pytest.raises((AssertionError, KeyError, IndexError)):
-        run_state_machine_as_test(faulty, settings=settings(CHECK, phases=[Phase.generate]))
+        run_state_machine_as_test(faulty, settings=SEARCH)
 
 
 def ripe(window: Window, after_s: float) -> list[int]:

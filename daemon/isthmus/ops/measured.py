@@ -41,6 +41,9 @@ class MeasuredStore(Store):
     async def read(self, unit: Callable[[Tx], T], *, limit_s: float = 10.0) -> T:
         return await self._store.read(unit, limit_s=limit_s)
 
+    async def read_in_turn(self, unit: Callable[[Tx], T]) -> T:
+        return await self._store.read_in_turn(unit)
+
     async def backup(self, target: Path) -> None:
         await self._store.backup(target)
 
