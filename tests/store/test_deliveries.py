@@ -4,10 +4,10 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from tests.store.given import LATER, NOW, SOON, approved
 
 from isthmus.store import deliveries, log
 from isthmus.store.face import Store, Tx
+from tests.store.given import LATER, NOW, SOON, approved
 
 ERP = "erp"
 

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 import trio
-from tests.store.given import NOW, approved
 
 from isthmus.store import _bridge, log
 from isthmus.store.errors import StoreBusy, StoreFailed, StoreFull
 from isthmus.store.face import Store, Tx
 from isthmus.store.open import DATABASE_NAME, open_store
+from tests.store.given import NOW, approved
 
 
 def add(*numbers: int, note: str = "") -> Callable[[Tx], log.Appended]:

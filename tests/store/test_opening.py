@@ -12,7 +12,6 @@ from pathlib import Path
 
 import pytest
 import trio
-from tests.store.given import NOW, approved
 
 from isthmus.store import check, instance, log, migrations, open
 from isthmus.store.errors import (
@@ -25,6 +24,7 @@ from isthmus.store.errors import (
 )
 from isthmus.store.open import DATABASE_NAME, open_store
 from isthmus.store.pragmas import WRITER, set_up, verify
+from tests.store.given import NOW, approved
 
 HOLD = """
 import sys, trio

@@ -8,13 +8,13 @@ from pathlib import Path
 import apsw
 import msgspec
 import pytest
-from tests.store.disk_model import Acknowledged, ApswTx, Disk, RecordingVFS, Step
-from tests.store.given import NOW, approved
 
 from isthmus.store import cursors, deliveries, log, migrations, receipts
 from isthmus.store.face import Tx
 from isthmus.store.open import DATABASE_NAME
 from isthmus.store.pragmas import WRITER
+from tests.store.disk_model import Acknowledged, ApswTx, Disk, RecordingVFS, Step
+from tests.store.given import NOW, approved
 
 COMMITS = 80
 PER_COMMIT = 4

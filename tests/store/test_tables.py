@@ -6,7 +6,6 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from tests.store.given import LATER, NOW, SOON, achieved, approved, unapproved
 
 from isthmus.events import BusinessEvent
 from isthmus.store import (
@@ -24,6 +23,7 @@ from isthmus.store import (
 )
 from isthmus.store.errors import ConstraintBroken, CrosswalkConflict
 from isthmus.store.face import Store, Tx
+from tests.store.given import LATER, NOW, SOON, achieved, approved, unapproved
 
 TIME = frozenset({"time.approved"})
 

@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 import trio
 import trio.testing
-from tests.store.given import NOW, approved
 
 from isthmus.store import _bridge, cursors, log
 from isthmus.store._bridge import MAX_GROUP
 from isthmus.store.errors import ReadOnly, ReadTooLong, StoreClosed
 from isthmus.store.face import Store, Tx
 from isthmus.store.open import open_memory_store, open_store
+from tests.store.given import NOW, approved
 
 
 class Broken(Exception):
