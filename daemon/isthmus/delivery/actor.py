@@ -224,7 +224,7 @@ class LaneActor:
             head = window.head
             await self._write(lambda tx: lanes.advance(tx, lane.name, head))
             self._written = head
-        if behind or moved:
+        if behind or (moved and window.head < self._log_head):
             self._bell.ring()
 
     def _launch(self, nursery: trio.Nursery) -> datetime | None:
