@@ -149,7 +149,10 @@ class BatchSink(Sink):
             )
         self._ctx.log.warning(
             "numbers_skipped",
-            extra={"connector": self._ctx.instance, "interface": interface, "upto": highest},
+            extra={
+                "connector": self._ctx.instance,
+                "reason": f"{interface}: the drop directory shows numbers up to {highest}, the store {number}",
+            },
         )
         created = names.stamp(self._ctx.now())
 

@@ -46,7 +46,13 @@ class FileSource(Source):
         except OSError as error:
             raise fate(error, f"reading {stream}") from error
         for name in look.conflicts:
-            self._ctx.log.error("inbound_conflict", extra={"connector": self._ctx.instance, "file": name})
+            self._ctx.log.error(
+                "inbound_conflict",
+                extra={
+                    "connector": self._ctx.instance,
+                    "reason": f"{name}: other bytes under a known number",
+                },
+            )
         if look.gap is not None and not look.arrived and not look.refused and look.moves == at.moves:
             raise Retryable(
                 f"{look.gap} is missing or incomplete, later numbers are there; ask the ERP for it"
