@@ -151,7 +151,7 @@ class BatchSink(Sink):
             "numbers_skipped",
             extra={
                 "connector": self._ctx.instance,
-                "reason": f"{interface}: the drop directory shows numbers up to {highest}, the store {number}",
+                "reason": f"{interface}: the drop directory shows {highest}, the store {number}",
             },
         )
         created = names.stamp(self._ctx.now())
