@@ -3,6 +3,7 @@
 The connector's actor opens it and hands it over; lanes wait here until it may be called.
 """
 
+import logging
 from datetime import datetime, timedelta
 from typing import Literal
 
@@ -10,6 +11,8 @@ import trio
 
 from isthmus.delivery.policy import Breaker
 from isthmus.sdk.connector import Opened
+
+log = logging.getLogger(__name__)
 
 State = Literal["starting", "running", "throttled", "broken", "paused"]
 
@@ -68,11 +71,16 @@ class Peer:
 
     def answered(self) -> None:
         """A call was answered, whatever the answer said."""
+        if self.breaker.open_until is not None:
+            log.warning("peer.answers", extra={"connector": self.instance})
         self.breaker = self.breaker.succeeded()
 
     def failed(self, now: datetime) -> None:
         """A call was not answered, or with a fault of the peer's own."""
-        self.breaker = self.breaker.failed(now)
+        before, self.breaker = self.breaker, self.breaker.failed(now)
+        if before.open_until is None and self.breaker.open_until is not None:
+            reason = f"{self.breaker.failures} calls in a row got no answer; it is asked less often"
+            log.warning("peer.silent", extra={"connector": self.instance, "reason": reason})
 
     def may_be_asked(self, now: datetime) -> bool:
         """Whether its source may be read: nobody paused it, and it asked for no rest."""
