@@ -64,34 +64,27 @@ class ChargeWaived(BusinessEvent, frozen=True, kw_only=True, tag="charge.waived/
     project: Key | None = None
 
 
-class ChargeHeld(BusinessEvent, frozen=True, kw_only=True, tag="charge.held/1"):
+class _Hold(BusinessEvent, frozen=True, kw_only=True):
+    """What holding and releasing both say."""
+
+    KEY: ClassVar[str] = "origin_key"
+
+    origin: Origin
+    origin_key: Key
+    origin_revision: int
+    reason: str
+    detail: str
+    quantity: Amount | None = None
+    amount: Amount | None = None
+    project: Key | None = None
+
+
+class ChargeHeld(_Hold, frozen=True, kw_only=True, tag="charge.held/1"):
     """Work that waits; it is looked at again whenever the answer could change."""
 
-    KEY: ClassVar[str] = "origin_key"
 
-    origin: Origin
-    origin_key: Key
-    origin_revision: int
-    reason: str
-    detail: str
-    quantity: Amount | None = None
-    amount: Amount | None = None
-    project: Key | None = None
-
-
-class ChargeReleased(BusinessEvent, frozen=True, kw_only=True, tag="charge.released/1"):
+class ChargeReleased(_Hold, frozen=True, kw_only=True, tag="charge.released/1"):
     """A hold ended."""
-
-    KEY: ClassVar[str] = "origin_key"
-
-    origin: Origin
-    origin_key: Key
-    origin_revision: int
-    reason: str
-    detail: str
-    quantity: Amount | None = None
-    amount: Amount | None = None
-    project: Key | None = None
 
 
 class ChargePosted(BusinessEvent, frozen=True, kw_only=True, tag="charge.posted/1"):
@@ -148,34 +141,27 @@ class InvoiceReleased(BusinessEvent, frozen=True, kw_only=True, tag="invoice.rel
         check_money(self.total, self.currency, "total")
 
 
-class InvoiceVoided(BusinessEvent, frozen=True, kw_only=True, tag="invoice.voided/1"):
+class _TakenBack(BusinessEvent, frozen=True, kw_only=True):
+    """What voiding and crediting an invoice both say."""
+
+    KEY: ClassVar[str] = "invoice"
+
+    invoice: Key
+    number: str
+    on: date
+    amount: Amount
+    currency: Currency
+    reason: str | None = None
+    project: Key | None = None
+    revision: int = 1
+
+
+class InvoiceVoided(_TakenBack, frozen=True, kw_only=True, tag="invoice.voided/1"):
     """The ERP took an invoice back."""
 
-    KEY: ClassVar[str] = "invoice"
 
-    invoice: Key
-    number: str
-    on: date
-    amount: Amount
-    currency: Currency
-    reason: str | None = None
-    project: Key | None = None
-    revision: int = 1
-
-
-class CreditIssued(BusinessEvent, frozen=True, kw_only=True, tag="credit.issued/1"):
+class CreditIssued(_TakenBack, frozen=True, kw_only=True, tag="credit.issued/1"):
     """The ERP credited part or all of an invoice."""
-
-    KEY: ClassVar[str] = "invoice"
-
-    invoice: Key
-    number: str
-    on: date
-    amount: Amount
-    currency: Currency
-    reason: str | None = None
-    project: Key | None = None
-    revision: int = 1
 
 
 class PaymentReceived(BusinessEvent, frozen=True, kw_only=True, tag="payment.received/1"):
@@ -194,53 +180,43 @@ class PaymentReceived(BusinessEvent, frozen=True, kw_only=True, tag="payment.rec
     revision: int = 1
 
 
-class PeriodClosed(BusinessEvent, frozen=True, kw_only=True, tag="period.closed/1"):
+class _Period(BusinessEvent, frozen=True, kw_only=True):
+    """What closing and reopening a period both say."""
+
+    KEY: ClassVar[str] = "period"
+
+    period: str
+    starts_on: date
+    ends_on: date
+    ledger: Ledger
+    revision: int = 1
+
+
+class PeriodClosed(_Period, frozen=True, kw_only=True, tag="period.closed/1"):
     """An accounting period takes no more postings."""
 
-    KEY: ClassVar[str] = "period"
 
-    period: str
-    starts_on: date
-    ends_on: date
-    ledger: Ledger
-    revision: int = 1
-
-
-class PeriodReopened(BusinessEvent, frozen=True, kw_only=True, tag="period.reopened/1"):
+class PeriodReopened(_Period, frozen=True, kw_only=True, tag="period.reopened/1"):
     """A closed period takes postings again."""
 
-    KEY: ClassVar[str] = "period"
 
-    period: str
-    starts_on: date
-    ends_on: date
-    ledger: Ledger
-    revision: int = 1
+class _Deferral(BusinessEvent, frozen=True, kw_only=True):
+    """What deferring and releasing revenue both say."""
+
+    KEY: ClassVar[str] = "origin_key"
+
+    contract: Key
+    line: str
+    origin_key: Key
+    on: date
+    amount: Amount
+    currency: Currency
+    balance: Amount
 
 
-class RevenueDeferred(BusinessEvent, frozen=True, kw_only=True, tag="revenue.deferred/1"):
+class RevenueDeferred(_Deferral, frozen=True, kw_only=True, tag="revenue.deferred/1"):
     """An amount was billed in advance and is not earned yet."""
 
-    KEY: ClassVar[str] = "origin_key"
 
-    contract: Key
-    line: str
-    origin_key: Key
-    on: date
-    amount: Amount
-    currency: Currency
-    balance: Amount
-
-
-class RevenueReleased(BusinessEvent, frozen=True, kw_only=True, tag="revenue.released/1"):
+class RevenueReleased(_Deferral, frozen=True, kw_only=True, tag="revenue.released/1"):
     """Part of a deferred amount was earned."""
-
-    KEY: ClassVar[str] = "origin_key"
-
-    contract: Key
-    line: str
-    origin_key: Key
-    on: date
-    amount: Amount
-    currency: Currency
-    balance: Amount
