@@ -30,7 +30,7 @@ def cursor_moved_first() -> None:
     ) -> Recorded:
         await store.write(lambda tx: cursors.move(tx, instance, stream, page.next, now))
         if page.events:
-            await trio.sleep(0.3)
+            await trio.sleep(0.9)
         return await record(store, instance, stream, page, now, **known)
 
     ingest.record = careless  # type: ignore[attr-defined]

@@ -10,7 +10,7 @@ from tests.crash.rig import doubled, lost, survive
 pytestmark = pytest.mark.crash
 
 KILLS = 50
-MUTANT_KILLS = 8
+MUTANT_KILLS = 12
 
 
 async def test_fifty_kills_lose_nothing_and_double_nothing(tmp_path: Path) -> None:
