@@ -30,6 +30,8 @@ T = TypeVar("T")
 
 __all__ = ["LaneActor"]
 
+BATCHES_HELD = 4
+"""A lane of batches holds as many facts as make so many, since one batch takes each subject only once."""
 IDLE_STEP = 5000
 """A lane that has nothing to deliver still writes down how far it has read, once per this many facts."""
 
@@ -66,6 +68,7 @@ class LaneActor:
         self._wake = wake
         self._watch = watch or LaneWatch()
         self._window = Window(0)
+        self._holds = lane.window
         self._settled_before: set[int] = set()
         self._written = 0
         self._log_head = 0
@@ -140,6 +143,7 @@ class LaneActor:
         lane, now = self._lane, self._now()
         stood = await self._write(lambda tx: recover(tx, lane.name, sink, now))
         self._settled_before = stood.settled
+        self._holds = max(lane.window, BATCHES_HELD * sink.batch_max)
         self._written = stood.position
         self._window = Window(
             stood.position,
@@ -165,7 +169,7 @@ class LaneActor:
         lane, window, now = self._lane, self._window, self._now()
         sink = self._sink()
         enough_due = 2 * self._wanted() * (1 if sink is None else sink.batch_max)
-        room, head = lane.window - len(window), window.head
+        room, head = self._holds - len(window), window.head
         here = window.rows_here()
 
         def look(tx: Tx) -> _Look:
@@ -177,7 +181,7 @@ class LaneActor:
                 if new:
                     found.due = [item_of(row, new[row.seq]) for row in event_log.by_seqs(tx, new)]
             found.next_due = recovery.next_due_after(tx, lane.name, now)
-            if found.log_head > head and room >= lane.window // 2:
+            if found.log_head > head and room >= self._holds // 2:
                 found.rows, found.scanned = event_log.read_after(tx, head, lane.kinds, room)
                 subjects = (row.subject for row in found.rows)
                 found.held = deliveries.held_subjects(tx, lane.name, subjects, hold_on_dead=lane.hold_on_dead)
@@ -265,8 +269,8 @@ class LaneActor:
 
     def _worth_a_look(self) -> bool:
         """Whether the store may hold more to do than the window, or somebody must wait for a time."""
-        room = self._lane.window - len(self._window)
-        more = self._window.head < self._log_head and room >= self._lane.window // 2
+        room = self._holds - len(self._window)
+        more = self._window.head < self._log_head and room >= self._holds // 2
         return more or self._rows_changed or self._lane.mode == "analytical"
 
     async def _carry_out(self, sink: Sink, group: Group) -> None:

@@ -13,7 +13,8 @@ __all__ = ["Group", "Item", "Lane", "LaneWatch"]
 class Lane(msgspec.Struct, frozen=True, kw_only=True):
     """The deliveries of one sink, as configured.
 
-    ``window`` bounds how many facts are held in memory; the rest stay on disk.
+    ``window`` bounds how many facts are held in memory; the rest stay on disk. Where that would be few
+    batches of the sink, a few batches are held.
     """
 
     name: str
