@@ -14,7 +14,7 @@ from pathlib import Path
 from statistics import median
 
 ROOT = Path(__file__).parents[2]
-TURNS, LATENCY_TURNS = 5, 3
+TURNS, LATENCY_TURNS = 7, 3
 
 
 def measure(what: str, *arguments: str | Path) -> dict[str, float]:

@@ -45,6 +45,7 @@ class Ledger(Sink):
 
     accepts = KINDS
     batch_max = PAGE
+    concurrency = 1  # one batch after the other, as peers do that take big ones
 
     def __init__(self) -> None:
         self.came: list[str] = []
