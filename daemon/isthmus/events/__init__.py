@@ -18,6 +18,15 @@ from isthmus.events.contract import (
     Subscription,
     TimeAndMaterials,
 )
+from isthmus.events.control import (
+    CalendarTicked,
+    ChangeOrderStepped,
+    ChargeOvertaken,
+    DeliverySettled,
+    DemandRevised,
+    DimensionsRevised,
+    RoutesRevised,
+)
 from isthmus.events.finance import (
     ChargeDetermined,
     ChargeHeld,
@@ -66,15 +75,17 @@ from isthmus.events.work import (
 )
 
 __all__ = [
-    "CURRENT_TYPES",
-    "KINDS",
     "Amount",
     "AssignmentChanged",
     "AssignmentEnded",
     "BurnRevised",
     "BusinessEvent",
+    "CURRENT_TYPES",
+    "CalendarTicked",
+    "ChangeOrderStepped",
     "ChargeDetermined",
     "ChargeHeld",
+    "ChargeOvertaken",
     "ChargePosted",
     "ChargeReleased",
     "ChargeWaived",
@@ -86,6 +97,9 @@ __all__ = [
     "Currency",
     "CustomerChanged",
     "DealWon",
+    "DeliverySettled",
+    "DemandRevised",
+    "DimensionsRevised",
     "EventRefused",
     "ExpenseValidated",
     "ExpenseWithdrawn",
@@ -96,6 +110,7 @@ __all__ = [
     "Installment",
     "InvoiceReleased",
     "InvoiceVoided",
+    "KINDS",
     "Key",
     "MilestoneAchieved",
     "MilestoneReopened",
@@ -110,6 +125,7 @@ __all__ = [
     "Retainer",
     "RevenueDeferred",
     "RevenueReleased",
+    "RoutesRevised",
     "ScheduleRevised",
     "ScheduledInstallment",
     "Subscription",

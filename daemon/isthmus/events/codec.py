@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from isthmus.events import contract, finance, master, planning, retired, upcast, work
+from isthmus.events import contract, control, finance, master, planning, retired, upcast, work
 from isthmus.events.base import BusinessEvent
 from isthmus.events.values import decode_hook
 
@@ -27,7 +27,7 @@ def _types(modules: Iterable[Any]) -> list[type[BusinessEvent]]:
     return sorted(found, key=lambda item: str(item.__struct_config__.tag))
 
 
-ALL_TYPES: list[type[BusinessEvent]] = _types([contract, finance, master, planning, retired, work])
+ALL_TYPES: list[type[BusinessEvent]] = _types([contract, control, finance, master, planning, retired, work])
 """Every shape that can be read, retired ones included, by tag."""
 
 CURRENT_TYPES: dict[str, type[BusinessEvent]] = {

@@ -3,6 +3,7 @@
 from datetime import date
 from decimal import Decimal
 from typing import ClassVar, Literal
+from zoneinfo import ZoneInfo
 
 import msgspec
 
@@ -57,12 +58,20 @@ class MilestoneTerm(msgspec.Struct, frozen=True, kw_only=True):
     title: str
     amount: Amount
     advance: bool = False
+    """Billed on the first day of the contract, or when achieved if that is sooner; earned when achieved."""
+    planned_on: date | None = None
+    """When it is expected; used for outlooks only."""
 
 
 class Milestones(Line, frozen=True, kw_only=True, tag="milestone"):
     """The amount of a milestone, once, when it is achieved."""
 
     milestones: list[MilestoneTerm]
+
+    def __post_init__(self) -> None:
+        _once(self.line, "milestones", [term.milestone for term in self.milestones])
+        for term in self.milestones:
+            _positive(self.line, f"milestones.{term.milestone}.amount", term.amount)
 
 
 class Installment(msgspec.Struct, frozen=True, kw_only=True):
@@ -83,6 +92,9 @@ class FixedFee(Line, frozen=True, kw_only=True, tag="fixed_fee"):
         total = sum((part.amount for part in self.installments), Decimal(0))
         if total != self.amount:
             raise ValueError(f"line {self.line!r}: instalments sum to {total}, not to amount {self.amount}")
+        _once(self.line, "installments", [part.key for part in self.installments])
+        for part in self.installments:
+            _positive(self.line, f"installments.{part.key}.amount", part.amount)
 
 
 class Retainer(Line, frozen=True, kw_only=True, tag="retainer"):
@@ -96,6 +108,13 @@ class Retainer(Line, frozen=True, kw_only=True, tag="retainer"):
     rollover: Literal["none", "one_period", "all"] = "none"
     ends_on: date | None = None
 
+    def __post_init__(self) -> None:
+        _positive(self.line, "amount", self.amount)
+        _positive(self.line, "overage_rate", self.overage_rate)
+        if self.included_hours < 0:
+            raise ValueError(f"line {self.line!r}: included_hours must not be negative")
+        _span(self.line, self.starts_on, self.ends_on)
+
 
 class Subscription(Line, frozen=True, kw_only=True, tag="subscription"):
     """An amount for each period; a first or last part of a period by days."""
@@ -105,6 +124,26 @@ class Subscription(Line, frozen=True, kw_only=True, tag="subscription"):
     starts_on: date
     ends_on: date | None = None
     in_advance: bool = True
+
+    def __post_init__(self) -> None:
+        _positive(self.line, "amount", self.amount)
+        _span(self.line, self.starts_on, self.ends_on)
+
+
+def _positive(line: str, field: str, amount: Decimal) -> None:
+    if amount <= 0:
+        raise ValueError(f"line {line!r}: {field} must be more than 0")
+
+
+def _once(line: str, field: str, keys: list[str]) -> None:
+    twice = sorted({key for key in keys if keys.count(key) > 1})
+    if twice:
+        raise ValueError(f"line {line!r}: {field} must differ in their keys; {', '.join(twice)} stands twice")
+
+
+def _span(line: str, starts_on: date, ends_on: date | None) -> None:
+    if ends_on is not None and ends_on < starts_on:
+        raise ValueError(f"line {line!r}: ends_on {ends_on} lies before starts_on {starts_on}")
 
 
 ContractLine = TimeAndMaterials | Milestones | FixedFee | Retainer | Subscription
@@ -133,6 +172,12 @@ class _ContractTerms(BusinessEvent, frozen=True, kw_only=True):
     def check(self) -> None:
         if self.revision < 1:
             raise ValueError("revision counts from 1")
+        try:
+            ZoneInfo(self.time_zone)
+        except (ValueError, OSError) as error:
+            raise ValueError(
+                f"time_zone {self.time_zone!r} is no IANA name; write one such as Europe/Berlin"
+            ) from error
         if self.ends_on is not None and self.ends_on < self.starts_on:
             raise ValueError(f"ends_on {self.ends_on} lies before starts_on {self.starts_on}")
         names = [line.line for line in self.lines]
@@ -146,6 +191,8 @@ class _ContractTerms(BusinessEvent, frozen=True, kw_only=True):
             elif isinstance(line, FixedFee):
                 for part in line.installments:
                     check_money(part.amount, self.currency, f"lines.{line.line}.{part.key}.amount")
+            elif isinstance(line, (Retainer, Subscription)):
+                check_money(line.amount, self.currency, f"lines.{line.line}.amount")
 
 
 class ContractSigned(_ContractTerms, frozen=True, kw_only=True, tag="contract.signed/1"):

@@ -18,6 +18,16 @@ Origin = Literal[
     "subscription",
     "fixed_fee",
 ]
+HeldOrigin = Literal[
+    "time",
+    "expense",
+    "milestone",
+    "installment",
+    "retainer",
+    "subscription",
+    "contract",
+]
+"""What can wait: work, a scheduled amount, or a contract revision whose terms contradict the books."""
 Ledger = Literal["ar", "ap", "all"]
 
 
@@ -69,7 +79,7 @@ class _Hold(BusinessEvent, frozen=True, kw_only=True):
 
     KEY: ClassVar[str] = "origin_key"
 
-    origin: Origin
+    origin: HeldOrigin
     origin_key: Key
     origin_revision: int
     reason: str
@@ -102,12 +112,14 @@ class ChargePosted(BusinessEvent, frozen=True, kw_only=True, tag="charge.posted/
 
 
 class ScheduledInstallment(msgspec.Struct, frozen=True, kw_only=True):
-    """One line of a billing schedule."""
+    """One line of a billing schedule; ``state`` is planned, held, billed, paused or cancelled."""
 
     key: str
     due_on: date
     amount: Amount
     state: str
+    line: str | None = None
+    """The contract line it belongs to."""
 
 
 class ScheduleRevised(BusinessEvent, frozen=True, kw_only=True, tag="schedule.revised/1"):
@@ -118,6 +130,8 @@ class ScheduleRevised(BusinessEvent, frozen=True, kw_only=True, tag="schedule.re
     contract: Key
     revision: int
     installments: list[ScheduledInstallment]
+    project: Key | None = None
+    currency: Currency | None = None
 
 
 class InvoiceReleased(BusinessEvent, frozen=True, kw_only=True, tag="invoice.released/1"):
@@ -212,6 +226,8 @@ class _Deferral(BusinessEvent, frozen=True, kw_only=True):
     amount: Amount
     currency: Currency
     balance: Amount
+    """What is billed and not earned yet, after this."""
+    project: Key | None = None
 
 
 class RevenueDeferred(_Deferral, frozen=True, kw_only=True, tag="revenue.deferred/1"):

@@ -1,6 +1,7 @@
 """Analytical facts: they may lag, they fold many facts into one, and ``basis`` says which."""
 
 from datetime import date
+from decimal import Decimal
 from typing import ClassVar
 
 import msgspec
@@ -15,6 +16,9 @@ class ForecastMonth(msgspec.Struct, frozen=True, kw_only=True):
     month: str
     revenue: Amount
     hours: Amount
+    tentative_revenue: Amount = Decimal(0)
+    """What assignments that are not confirmed would add."""
+    tentative_hours: Amount = Decimal(0)
 
 
 class ForecastRevised(BusinessEvent, frozen=True, kw_only=True, tag="forecast.revised/1"):
@@ -42,6 +46,11 @@ class UtilizationRevised(BusinessEvent, frozen=True, kw_only=True, tag="utilizat
     billable_hours: Amount
     assigned_hours: Amount
     basis: list[str]
+
+    @property
+    def subject(self) -> str:
+        """Each week is a truth of its own: a newer week does not replace an older one."""
+        return f"{self.resource}|{self.week}"
 
 
 class BurnRevised(BusinessEvent, frozen=True, kw_only=True, tag="burn.revised/1"):
