@@ -75,12 +75,13 @@ from isthmus.events.work import (
 )
 
 __all__ = [
+    "CURRENT_TYPES",
+    "KINDS",
     "Amount",
     "AssignmentChanged",
     "AssignmentEnded",
     "BurnRevised",
     "BusinessEvent",
-    "CURRENT_TYPES",
     "CalendarTicked",
     "ChangeOrderStepped",
     "ChargeDetermined",
@@ -110,7 +111,6 @@ __all__ = [
     "Installment",
     "InvoiceReleased",
     "InvoiceVoided",
-    "KINDS",
     "Key",
     "MilestoneAchieved",
     "MilestoneReopened",

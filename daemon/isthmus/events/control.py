@@ -43,7 +43,7 @@ class DimensionsRevised(BusinessEvent, frozen=True, kw_only=True, tag="dimension
     revision: int
     services: dict[str, dict[str, str]]
     """By service: the dimensions of hours."""
-    origins: dict[str, dict[str, str]] = {}
+    origins: dict[str, dict[str, str]]
     """By origin (``expense``, ``milestone``, ``installment``, ``retainer``, ``subscription``)."""
 
 
@@ -118,5 +118,5 @@ class DemandRevised(BusinessEvent, frozen=True, kw_only=True, tag="demand.revise
     currency: Currency
     budget: Amount | None = None
     """The sum its lines name; None where none does."""
-    hours: dict[str, Amount] = {}
+    hours: dict[str, Amount]
     """By service: the hours that caps and included hours pay for; a service without a bound is missing."""
