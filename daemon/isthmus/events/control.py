@@ -103,8 +103,8 @@ class ChangeOrderStepped(BusinessEvent, frozen=True, kw_only=True, tag="change_o
     step: ChangeStep
     state: StepState
     detail: str
-    revision: int
-    """Counts the steps' words on one change order, from 1."""
+    revision: int = 1
+    """Counts one teller's words about one change order. Two processes tell of it, so none makes another stale."""
 
 
 class DemandRevised(BusinessEvent, frozen=True, kw_only=True, tag="demand.revised/1"):
