@@ -104,7 +104,7 @@ class ChangeOrderStepped(BusinessEvent, frozen=True, kw_only=True, tag="change_o
     state: StepState
     detail: str
     revision: int = 1
-    """Counts one teller's words about one change order. Two processes tell of it, so none makes another stale."""
+    """Counts one teller's words; there are two tellers, so a lower one is not stale."""
 
 
 class DemandRevised(BusinessEvent, frozen=True, kw_only=True, tag="demand.revised/1"):

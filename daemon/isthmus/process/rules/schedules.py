@@ -30,7 +30,7 @@ class Item:
     amount: Decimal
     """In the contract's currency, rounded to its minor digits."""
     starts_on: date
-    """First day of what it pays for; with ``ends_on`` the span it is earned in. Both ``due_on`` for others."""
+    """First day of what it pays for; with ``ends_on`` the span it is earned in."""
     ends_on: date
     title: str
     """For the explanation: what is billed, and how a part of a period came about."""
@@ -113,8 +113,7 @@ def lot_of(line: Retainer, day: date) -> date | None:
     if day < line.starts_on or (line.ends_on is not None and day > line.ends_on):
         return None
     step = _STEP[line.every]
-    start = add_months(line.starts_on, step * _periods_before(line.starts_on, day, step))
-    return start
+    return add_months(line.starts_on, step * _periods_before(line.starts_on, day, step))
 
 
 def _periods_before(anchor: date, day: date, step: int) -> int:
