@@ -200,6 +200,18 @@ def search(
     return [_row(row) for row in tx.all("log_page_of_key", key=key, after=start, types=types, limit=limit)]
 
 
+def mentioning(
+    tx: Tx, words: str, *, kinds: frozenset[str] | None = None, after: int = 0, upto: int, limit: int = 1000
+) -> list[LogRow]:
+    """A page of the events of ``after < seq <= upto`` that have ``words`` in their JSON, oldest first.
+
+    It reads every row between: ask for some tens of thousands at a time.
+    """
+    types = None if kinds is None else _types(kinds)
+    rows = tx.all("log_mentioning", after=after, upto=upto, words=words, types=types, limit=limit)
+    return [_row(row) for row in rows]
+
+
 @cache
 def _types(kinds: frozenset[str]) -> str:
     """The tags of some kinds, every version we can read, as a JSON list."""

@@ -62,3 +62,12 @@ FROM log
 WHERE seq IN (SELECT seq FROM log WHERE subject = :key UNION SELECT seq FROM log WHERE thread = :key)
   AND seq > :after AND (:types IS NULL OR type IN (SELECT value FROM json_each(:types)))
 ORDER BY seq LIMIT :limit;
+
+-- name: log_mentioning
+-- A page of the events whose text has some words in it, for questions no index answers; the upper bound keeps
+-- one look short.
+SELECT seq, id, type, entity, subject, thread, revision, stale, recorded_at, CAST(payload AS BLOB)
+FROM log
+WHERE seq > :after AND seq <= :upto AND instr(payload, :words) > 0
+  AND (:types IS NULL OR type IN (SELECT value FROM json_each(:types)))
+ORDER BY seq LIMIT :limit;
