@@ -2,7 +2,8 @@
 
 Facts: ``time e1 r1 8.00 10-05 [consulting] [nonbillable]``, ``untime e1 r2``,
 ``expense x1 r1 100.00 10-05 [USD] [+10] [nonbillable]``, ``unexpense x1 r2``, ``milestone m1 r1 10-08``,
-``reopen m1 r2``, ``close 10``, ``open 10``, ``project P1``. Days are of 2026.
+``reopen m1 r2``, ``close 10``, ``open 10``, ``project P1``, ``tick 11-01``, ``stage on_hold r1``. Days are of
+2026, or written whole.
 """
 
 from collections.abc import Callable
@@ -15,14 +16,18 @@ import pytest
 
 from isthmus.events import (
     BusinessEvent,
+    CalendarTicked,
+    ChangeOrderStepped,
     ChargeDetermined,
     ChargeHeld,
+    ChargeOvertaken,
     ChargeReleased,
     ChargeWaived,
     ContractAmended,
     ContractEnded,
     ContractLine,
     ContractSigned,
+    DimensionsRevised,
     ExpenseValidated,
     ExpenseWithdrawn,
     MilestoneAchieved,
@@ -30,6 +35,9 @@ from isthmus.events import (
     PeriodClosed,
     PeriodReopened,
     ProjectCreated,
+    ProjectStageChanged,
+    RevenueDeferred,
+    RevenueReleased,
     TimeApproved,
     TimeUnapproved,
     decode,
@@ -44,7 +52,7 @@ ENDS = {"09": 30, "10": 31, "11": 30, "12": 31}
 
 
 def day(text: str) -> date:
-    return date.fromisoformat(f"2026-{text}")
+    return date.fromisoformat(text if len(text) == 10 else f"2026-{text}")
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
@@ -71,19 +79,42 @@ class Ledger:
         return out
 
     def tell(self, sentence: str) -> list[str]:
-        return [say(event) for event in self.take(self.event(sentence))]
+        return sayings(self.take(self.event(sentence)))
 
     def sign(self, *lines: ContractLine, **changes: Any) -> list[str]:
-        return [say(event) for event in self.take(ContractSigned(**self._terms(1, lines, changes)))]
+        return sayings(self.take(ContractSigned(**self._terms(1, lines, changes))))
 
     def amend(self, revision: int, *lines: ContractLine, effective_on: str, **changes: Any) -> list[str]:
         terms = self._terms(revision, lines, changes)
         event = ContractAmended(**terms, effective_on=day(effective_on), reason="change order")
-        return [say(event) for event in self.take(event)]
+        return sayings(self.take(event))
 
     def end(self, ended_on: str) -> list[str]:
         event = ContractEnded(**self._envelope(), contract="C1", ended_on=day(ended_on), reason="done")
-        return [say(event) for event in self.take(event)]
+        return sayings(self.take(event))
+
+    def map(self, revision: int, services: dict[str, Any], origins: dict[str, Any]) -> list[str]:
+        event = DimensionsRevised(**self._envelope(), revision=revision, services=services, origins=origins)
+        return sayings(self.take(event))
+
+    def overtake(self, charge: ChargeDetermined, period: str = "2026-10") -> list[str]:
+        """Delivery did not send a charge, its period being closed."""
+        event = ChargeOvertaken(
+            **self._envelope(),
+            charge=charge.charge,
+            origin=charge.origin,
+            origin_key=charge.origin_key,
+            posting_on=charge.posting_on,
+            period=period,
+            lane="erp",
+        )
+        return sayings(self.take(event))
+
+    def charges(self, key: str) -> list[ChargeDetermined]:
+        """All charges and reversals of an entry, in order."""
+        return [
+            event for event in self.derived if isinstance(event, ChargeDetermined) and event.origin_key == key
+        ]
 
     def net(self, line: str | None = None, key: str | None = None) -> Decimal:
         return sum(
@@ -126,6 +157,18 @@ class Ledger:
             make = PeriodClosed if verb == "close" else PeriodReopened
             first, last = day(f"{month}-01"), day(f"{month}-{ENDS[month]}")
             return make(**common, period=f"2026-{month}", starts_on=first, ends_on=last, ledger=ledger)  # type: ignore[arg-type]
+        if verb == "tick":
+            zone = words[1] if len(words) > 1 else None
+            return CalendarTicked(**common, day=day(words[0]), time_zone=zone)
+        if verb == "stage":
+            return ProjectStageChanged(
+                **common,
+                project="P1",
+                stage=words[0],  # type: ignore[arg-type]
+                previous="active",
+                changed_on=day("10-15"),
+                revision=int(words[1].removeprefix("r")),
+            )
         if verb == "project":
             return ProjectCreated(**common, project=words[0], customer="A", name="Rollout", stage="planned")
         key, revision = words[0], int(words[1].removeprefix("r"))
@@ -175,7 +218,21 @@ class Ledger:
         )
 
 
+def sayings(events: list[BusinessEvent]) -> list[str]:
+    """What is derived, without the word to a change order that its terms govern."""
+    return [
+        say(event)
+        for event in events
+        if not (isinstance(event, ChangeOrderStepped) and event.state == "done")
+    ]
+
+
 def say(event: BusinessEvent) -> str:
+    if isinstance(event, ChangeOrderStepped):
+        return f"{event.change} {event.step} {event.state}"
+    if isinstance(event, (RevenueDeferred, RevenueReleased)):
+        verb = "defer" if isinstance(event, RevenueDeferred) else "earn"
+        return f"{event.origin_key} {verb} {event.amount} on {event.on:%m-%d}, {event.balance} left"
     if isinstance(event, ChargeDetermined):
         later = "" if event.posting_on == event.earned_on else f" posted {event.posting_on:%m-%d}"
         if event.reverses:

@@ -19,7 +19,7 @@ from isthmus.events import (
     encode,
 )
 from isthmus.process.rules import index
-from isthmus.process.rules.rows import ZERO, Contract, Fact, Totals
+from isthmus.process.rules.rows import ZERO, Contract, Fact, Pending, Totals
 from isthmus.process.states import decode_state
 
 money = st.integers(1, 300_000).map(lambda cents: Decimal(cents) / 100)
@@ -105,8 +105,8 @@ def check_totals(book: Any) -> None:
                     included=old.included, hours=old.hours + worked, amount=old.amount + charge.amount
                 )
         for consumed in fact.included:
-            old = sums.get(consumed.pot, Totals())
-            sums[consumed.pot] = Totals(
+            old = sums.get(consumed.lot, Totals())
+            sums[consumed.lot] = Totals(
                 included=old.included + consumed.hours, hours=old.hours, amount=old.amount
             )
     for pot, totals in kept.totals.items() if kept else ():
@@ -126,6 +126,9 @@ def check_nothing_is_dropped(book: Any) -> None:
             holds[event.origin, event.origin_key] = event
         elif isinstance(event, ChargeReleased):
             assert holds.pop((event.origin, event.origin_key), None), "a release ends a hold"
+    pending = book.states.get("pending:C1", Pending) or Pending(terms=None)
+    waits = holds.pop(("contract", "C1"), None)
+    assert (waits is None) == (pending.terms is None)
     for fact in facts(book):
         said = holds.pop((fact.origin, fact.key), None)
         assert (fact.hold is None) == (said is None)

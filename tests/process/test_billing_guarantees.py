@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, find, given, settings
 from hypothesis import strategies as st
 
 from isthmus.events import ChargeDetermined, ChargeHeld, ChargeReleased, TimeAndMaterials, encode, quantum
-from isthmus.process.rules import amounts, billing, desk
+from isthmus.process.rules import amounts, billing, desk, holds
 from isthmus.process.rules.rows import Fact, Totals
 
 ENTRIES = "abcde"
@@ -138,9 +138,9 @@ def check(make_ledger: Callable[[], Any], history: History, *, compare: bool) ->
                 assert book.tell(f"time {key} r{known - (verb == 'stale')} {hours} {worked}") == []
         elif verb == "amend":
             contract_revision += 1
-            book.amend(contract_revision, line(rate, included, number), effective_on="12-01")
-            reference.amend(number)
-            highest_cap = max(highest_cap, number)
+            highest_cap += number // 10
+            book.amend(contract_revision, line(rate, included, highest_cap), effective_on="12-01")
+            reference.amend(highest_cap)
         else:
             book.tell(f"{verb} {key}")
             closed = closed | {key} if verb == "close" else closed - {key}
@@ -276,7 +276,8 @@ def _split_one_step_too_large(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def _holds_sleep_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(billing, "_wake", lambda desk, queues: None)
+    monkeypatch.setattr(billing, "wake", lambda desk, queues: None)
+    monkeypatch.setattr(holds, "wake", lambda desk, queues: None)
 
 
 def _included_hours_stay_used(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -94,8 +94,11 @@ Story = list[tuple[str, list[str]]]
                 FEE,
                 OPEN,
             ],
-            [("time e r1 2.00 10-05", ["e charge T 2.00 x 100.00 = 200.00"])],
-            id="calendar lines stand beside and take no hours",
+            [
+                ("time e r1 2.00 10-05", ["e waive included 2.00"]),
+                ("time f r1 4.00 10-06", ["f waive included 3.00", "f charge R 1.00 x 90 = 90.00"]),
+            ],
+            id="a retainer takes hours in its turn; what is beyond its hours costs its overage rate",
         ),
         pytest.param(
             [timed(included_hours=D(3))],
@@ -462,16 +465,105 @@ def test_what_a_line_consumed_is_carried_across_revisions(ledger: Any) -> None:
     ]
 
 
-def test_a_cap_lowered_below_what_was_determined_takes_nothing_back(ledger: Any) -> None:
+def test_a_cap_lowered_below_what_was_determined_waits_and_names_the_remedy(ledger: Any) -> None:
     ledger.sign(CAPPED)
     ledger.tell("time a r1 9.00 10-05")
-    assert ledger.amend(2, timed(cap_amount=D("500.00")), effective_on="10-01") == []
+    assert ledger.amend(2, timed(cap_amount=D("500.00")), effective_on="10-01") == [
+        "C1/2 terms failed",
+        "C1 hold cap_below_billed",
+    ]
+    hold = ledger.derived[-1]
+    assert hold.detail == (
+        "lines.T.cap_amount 500.00 EUR lies under the 900.00 EUR determined already; "
+        "amend with at least 900.00, or have the work corrected"
+    )
+    # The older terms govern meanwhile.
+    assert ledger.tell("time b r1 1.00 10-05") == ["b charge T 1.00 x 100.00 = 100.00"]
+
+
+def test_a_cap_below_what_was_determined_governs_once_corrections_make_room(ledger: Any) -> None:
+    ledger.sign(CAPPED)
+    ledger.tell("time a r1 9.00 10-05")
+    ledger.amend(2, timed(cap_amount=D("500.00")), effective_on="10-01")
+    assert ledger.tell("time a r2 5.00 10-05") == [
+        "a reverse T -900.00",
+        "a charge T 5.00 x 100.00 = 500.00",
+        "C1 release cap_below_billed",
+    ]
     assert ledger.tell("time b r1 1.00 10-05") == ["b hold cap_reached 1.00 (100.00)"]
+
+
+def test_a_newer_revision_takes_the_place_of_one_that_waits(ledger: Any) -> None:
+    ledger.sign(CAPPED)
+    ledger.tell("time a r1 10.00 10-05")
+    ledger.amend(2, timed(cap_amount=D("500.00")), effective_on="10-01")
+    assert ledger.amend(3, timed(cap_amount=D("1500.00")), effective_on="10-01") == [
+        "C1 release cap_below_billed"
+    ]
+    assert ledger.tell("time b r1 1.00 10-05") == ["b charge T 1.00 x 100.00 = 100.00"]
+
+
+def test_a_cap_lowered_with_its_rate_is_measured_after_the_re_rating(ledger: Any) -> None:
+    ledger.sign(CAPPED)
+    ledger.tell("time a r1 10.00 10-05")
+    cheaper = timed(rates={"consulting": D("50.00")}, cap_amount=D("600.00"))
+    assert ledger.amend(2, cheaper, effective_on="10-01") == [
+        "a reverse T -1000.00",
+        "a charge T 10.00 x 50.00 = 500.00",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("lines", "changes", "detail"),
+    [
+        pytest.param(
+            [timed("A", services=["design"]), timed("B", services=["design"])],
+            {},
+            "lines.B.services names design, as line A does; name it on one line",
+            id="one service on two lines that take hours",
+        ),
+        pytest.param(
+            [OPEN],
+            {"currency": "USD"},
+            "currency is USD, the contract was in EUR; sign a new contract",
+            id="another currency",
+        ),
+    ],
+)
+def test_terms_that_contradict_themselves_wait(
+    ledger: Any, lines: list[Any], changes: dict[str, Any], detail: str
+) -> None:
+    ledger.sign(OPEN)
+    assert ledger.amend(2, *lines, effective_on="10-10", **changes) == [
+        "C1/2 terms failed",
+        "C1 hold bad_terms",
+    ]
+    assert ledger.derived[-1].detail == detail
+    assert ledger.tell("time a r1 1.00 10-15") == ["a charge T 1.00 x 100.00 = 100.00"]
+
+
+def test_work_waits_for_a_contract_whose_first_revision_contradicts_itself(ledger: Any) -> None:
+    ledger.sign(timed("A", services=["design"]), timed("B", services=["design"]))
+    assert ledger.tell("time a r1 1.00 10-15") == ["a hold no_contract 1.00"]
+    assert ledger.amend(2, OPEN, effective_on="10-01") == [
+        "a charge T 1.00 x 100.00 = 100.00",
+        "a release no_contract",
+        "C1 release bad_terms",
+    ]
 
 
 def test_an_absurd_quantity_is_held_for_a_person(ledger: Any) -> None:
     ledger.sign(OPEN)
     assert ledger.tell("time e r1 999999999999999.00 10-05") == ["e hold out_of_range 999999999999999.00"]
+
+
+def test_more_hours_than_a_day_has_are_held_for_a_person(ledger: Any) -> None:
+    ledger.sign(OPEN)
+    assert ledger.tell("time e r1 24.01 10-05") == ["e hold out_of_range 24.01"]
+    assert ledger.tell("time e r2 24.00 10-05") == [
+        "e charge T 24.00 x 100.00 = 2400.00",
+        "e release out_of_range",
+    ]
 
 
 def test_many_holds_do_not_make_an_event_dearer(ledger: Any) -> None:

@@ -3,7 +3,7 @@
 from decimal import Decimal
 from typing import Any
 
-from isthmus.events import ChargeDetermined, Milestones, MilestoneTerm, TimeAndMaterials
+from isthmus.events import ChangeOrderStepped, ChargeDetermined, Milestones, MilestoneTerm, TimeAndMaterials
 from isthmus.process.preview import preview
 
 M = Milestones(
@@ -76,7 +76,9 @@ def test_next_open_lets_the_correction_through_into_the_next_period(ledger: Any)
 
 def test_preview_says_what_the_ledger_says(ledger: Any) -> None:
     play(ledger)
-    assert list(preview(ledger.told)) == ledger.derived
+    assert list(preview(ledger.told)) == [
+        event for event in ledger.derived if not isinstance(event, ChangeOrderStepped)
+    ]
 
 
 def test_a_charge_explains_itself(ledger: Any) -> None:
@@ -90,7 +92,7 @@ def test_a_charge_explains_itself(ledger: Any) -> None:
         "time e3 revision 1: 6.00 h consulting on 2026-10-07",
         "contract C1 revision 1",
         "line T: consulting at 150.00 EUR per hour",
-        "cap 1000.00 EUR, 300.00 determined before",
+        "cap 1000.00 EUR: 300.00 before, 999.00 after",
         "1.34 of 6.00 do not fit",
         "4.66 h x 150.00 = 699.00 EUR",
         "posted on 2026-10-07",

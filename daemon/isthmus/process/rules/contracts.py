@@ -7,13 +7,25 @@ import msgspec
 
 from isthmus.events.contract import ContractAmended, ContractLine, ContractSigned
 from isthmus.process.face import States
+from isthmus.process.rules import index
 from isthmus.process.rules.models import MODELS, choose_line
 from isthmus.process.rules.periods import ClosedPeriod, closed_on, first_open_day
 from isthmus.process.rules.plan import Plan, Trouble
-from isthmus.process.rules.rows import Contract, Effective, Project, Terms, Work
+from isthmus.process.rules.rows import (
+    SCHEDULED,
+    Agenda,
+    Contract,
+    Dimensions,
+    Effective,
+    Project,
+    Terms,
+    Work,
+    Zones,
+)
 
 # Ten integer digits of hours and of money leave room for sums within the 15 an event may carry.
 _MOST = 10**10
+_DAY_HOURS = 24
 
 
 @dataclass(frozen=True)
@@ -30,6 +42,7 @@ class Ready:
     plan: Plan
     customer: str
     entity: str
+    dimensions: dict[str, str]
     posting_words: list[str]
     posting_day: date
 
@@ -40,21 +53,28 @@ def contract_row(key: str, states: States) -> Contract | None:
     return row if row is not None and row.revisions else None
 
 
+def revision_terms(key: str, revision: int, states: States) -> Terms:
+    """One revision that governs or governed."""
+    terms = states.get(f"terms:{key}:{revision}", Terms)
+    assert terms is not None, "a revision in the contract's row has its terms"
+    return terms
+
+
 def newest_terms(key: str, contract: Contract, states: States) -> Terms:
     """The newest revision: it gives start, end, customer and period policy."""
-    return _terms(key, contract.revision, states)
+    return revision_terms(key, contract.revision, states)
 
 
 def terms_on(key: str, contract: Contract, day: date, states: States) -> Terms:
     """The newest revision in force on ``day``: its lines and rates hold. The first one before that."""
     held = [entry for entry in contract.revisions if entry.effective_on <= day]
-    return _terms(key, (held[-1] if held else contract.revisions[0]).revision, states)
+    return revision_terms(key, (held[-1] if held else contract.revisions[0]).revision, states)
 
 
 def newest_line(key: str, contract: Contract, name: str, states: States) -> ContractLine | None:
     """The line in the newest revision that has it: its included hours and caps hold."""
     for entry in reversed(contract.revisions):
-        line = _terms(key, entry.revision, states).line(name)
+        line = revision_terms(key, entry.revision, states).line(name)
         if line is not None:
             return line
     return None
@@ -82,6 +102,9 @@ def keep_terms(event: ContractSigned | ContractAmended, states: States) -> Terms
     entry = Effective(revision=event.revision, effective_on=effective_on)
     new = msgspec.structs.replace(
         old,
+        seq=old.seq or index.next_place(states),
+        project=event.project,
+        time_zone=event.time_zone,
         revision=event.revision,
         entity=event.entity,
         revisions=[*old.revisions, entry],
@@ -89,6 +112,11 @@ def keep_terms(event: ContractSigned | ContractAmended, states: States) -> Terms
     )
     states.put(key, new)
     tie(event.project, event.contract, states)
+    zones = states.get(f"zones:{event.entity}", Zones) or Zones()
+    if event.time_zone not in zones.names:
+        states.put(
+            f"zones:{event.entity}", msgspec.structs.replace(zones, names=[*zones.names, event.time_zone])
+        )
     return terms
 
 
@@ -104,6 +132,8 @@ def judge(work: Work, states: States) -> Ready | NotBillable | Trouble:
     project = states.get(f"project:{work.project}", Project)
     if project is None or not project.known:
         return Trouble(reason="no_project", detail=f"project {work.project} is not known")
+    if work.contract is not None:
+        return _scheduled(work.contract, work, states)
     known = [(key, row) for key in project.contracts if (row := contract_row(key, states)) is not None]
     if not known:
         return Trouble(reason="no_contract", detail=f"project {work.project} has no contract")
@@ -117,30 +147,56 @@ def judge(work: Work, states: States) -> Ready | NotBillable | Trouble:
     return troubles[-1]
 
 
+def _scheduled(key: str, work: Work, states: States) -> Ready | NotBillable | Trouble:
+    """What a contract itself made due; an instalment's day was agreed, so only an early end questions it."""
+    row = contract_row(key, states)
+    assert row is not None, "what is due has its contract"
+    if work.origin == "installment":
+        if row.ended_on is not None and work.done_on > row.ended_on:
+            return Trouble(reason="contract_ended", detail=f"contract {key} ended on {row.ended_on}")
+        return _on_contract(key, row, work, states)
+    return _outside(key, row, work.done_on, states) or _on_contract(key, row, work, states)
+
+
 def _outside(key: str, contract: Contract, day: date, states: States) -> Trouble | None:
     terms = newest_terms(key, contract, states)
     if day < terms.starts_on:
         return Trouble(reason="contract_not_started", detail=f"contract {key} starts on {terms.starts_on}")
-    ends = [end for end in (terms.ends_on, contract.ended_on) if end is not None]
-    if ends and day > min(ends):
-        return Trouble(reason="contract_ended", detail=f"contract {key} ended on {min(ends)}")
+    ends_on = end_of(terms, contract)
+    if ends_on is not None and day > ends_on:
+        return Trouble(reason="contract_ended", detail=f"contract {key} ended on {ends_on}")
     return None
+
+
+def end_of(terms: Terms, contract: Contract) -> date | None:
+    """The last day the contract covers, as agreed or as it was ended; None: open."""
+    ends = [end for end in (terms.ends_on, contract.ended_on) if end is not None]
+    return min(ends) if ends else None
 
 
 def _on_contract(key: str, contract: Contract, work: Work, states: States) -> Ready | NotBillable | Trouble:
     if not work.billable:
         return NotBillable()
     terms = terms_on(key, contract, work.done_on, states)
-    line = choose_line(terms, work)
+    line = choose_line(terms, work) or _line_that_made(key, contract, work, states)
     if line is None:
-        what = {"time": f"{work.service} hours", "expense": "expenses", "milestone": f"milestone {work.key}"}
-        return Trouble(reason="no_line", detail=f"contract {key} has no line for {what[work.origin]}")
+        what = {"time": f"{work.service} hours", "expense": "expenses"}
+        detail = f"contract {key} has no line for {what.get(work.origin, f'{work.origin} {work.key}')}"
+        return Trouble(reason="no_line", detail=detail)
     bounds = newest_line(key, contract, line.line, states)
     plan = MODELS[type(line)].plan(line, bounds, work, terms.currency)
     if isinstance(plan, Trouble):
         return plan
     if max(abs(plan.total), abs(plan.total * plan.price), abs(plan.total * plan.overage_price)) >= _MOST:
         return Trouble(reason="out_of_range", detail="more than 10 digits before the point; check the entry")
+    if work.origin == "time" and work.quantity > _DAY_HOURS:
+        detail = f"hours {work.quantity} are more than a day has; correct the entry, or split it by day"
+        return Trouble(reason="out_of_range", detail=detail)
+    dimensions = _dimensions(contract.entity, work, states)
+    if isinstance(dimensions, Trouble):
+        return dimensions
+    if (stopped := _stopped(work, states)) is not None:
+        return stopped
     newest = newest_terms(key, contract, states)
     posting_day, words = work.done_on, [f"posted on {work.done_on}"]
     closed = closed_on(contract.entity, work.done_on, states)
@@ -155,9 +211,58 @@ def _on_contract(key: str, contract: Contract, work: Work, states: States) -> Re
         plan=plan,
         customer=newest.customer,
         entity=contract.entity,
+        dimensions={**dimensions, **plan.dimensions},
         posting_words=words,
         posting_day=posting_day,
     )
+
+
+def _line_that_made(key: str, contract: Contract, work: Work, states: States) -> ContractLine | None:
+    """An instalment may be due on a day of an older revision: the newest one that has its line knows it."""
+    if work.line is None:
+        return None
+    line = newest_line(key, contract, work.line, states)
+    return line if line is not None and MODELS[type(line)].fit(line, work) != "no" else None
+
+
+def _dimensions(entity: str, work: Work, states: States) -> dict[str, str] | Trouble:
+    """What the entity's mapping says; nothing where it has none. No default is guessed."""
+    known = states.get(f"dimensions:{entity}", Dimensions)
+    if known is None:
+        return {}
+    table, name = (
+        (known.services, work.service or "") if work.origin == "time" else (known.origins, work.origin)
+    )
+    row = table.get(name)
+    if row is not None:
+        return row
+    place = f"dimensions.{entity}.{'services' if work.origin == 'time' else 'origins'}"
+    detail = f"[{place}] of the configuration has no row for {name}; add it"
+    return Trouble(reason="no_mapping", detail=detail, queues=(mapping_queue(entity),))
+
+
+def _stopped(work: Work, states: States) -> Trouble | None:
+    """A project on hold or cancelled bills what was worked, but not what the schedule says."""
+    if work.origin != "milestone" and work.origin not in SCHEDULED:
+        return None
+    project = states.get(f"project:{work.project}", Project) or Project()
+    if project.stage not in ("on_hold", "cancelled"):
+        return None
+    words = project.stage.replace("_", " ")
+    return Trouble(reason=f"project_{project.stage}", detail=f"project {work.project} is {words}")
+
+
+def today_of(contract: Contract, states: States) -> date | None:
+    """The newest tick where the contract is dated; None before the first."""
+    zones = states.get(f"zones:{contract.entity}", Zones) or Zones()
+    agenda = states.get(agenda_key(contract.entity, contract.time_zone), Agenda) or Agenda()
+    ticks = [day for day in (zones.ticked_on, agenda.ticked_on) if day is not None]
+    return max(ticks) if ticks else None
+
+
+def agenda_key(entity: str, time_zone: str) -> str:
+    """The row of one entity's calendar in one zone."""
+    return f"agenda:{entity}:{time_zone}"
 
 
 def period_trouble(contract: str, entity: str, closed: ClosedPeriod) -> Trouble:
@@ -184,12 +289,11 @@ def period_queue(entity: str, period: str) -> str:
     return f"held:period:{entity}:{period}"
 
 
+def mapping_queue(entity: str) -> str:
+    """Facts that wait for a row of the entity's mapping."""
+    return f"held:mapping:{entity}"
+
+
 def policy_queue(contract: str) -> str:
     """Facts of one contract that wait for any period."""
     return f"held:policy:{contract}"
-
-
-def _terms(key: str, revision: int, states: States) -> Terms:
-    terms = states.get(f"terms:{key}:{revision}", Terms)
-    assert terms is not None, "a revision in the contract's row has its terms"
-    return terms

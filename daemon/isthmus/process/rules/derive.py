@@ -18,6 +18,15 @@ class Derivation:
         self._process = process
         self._counts: Counter[str] = Counter()
 
+    def mark(self) -> tuple[int, Counter[str]]:
+        """Where it stands, for `take_back_to`."""
+        return len(self.events), Counter(self._counts)
+
+    def take_back_to(self, mark: tuple[int, Counter[str]]) -> None:
+        """Forget what was derived since: a trial that was given up."""
+        del self.events[mark[0] :]
+        self._counts = mark[1]
+
     def add(self, make: type[E], *, entity: str, **fields: Any) -> E:
         """Derive one event; the ``n``-th of its kind from this cause, counting from 1."""
         kind = kind_of(make)

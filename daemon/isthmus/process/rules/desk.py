@@ -6,6 +6,7 @@ written as they move, derived events are collected in ``out`` in the order they 
 
 import base64
 import hashlib
+from datetime import date
 from decimal import ROUND_FLOOR, Decimal
 
 from msgspec.structs import replace
@@ -14,7 +15,7 @@ from isthmus.events.base import BusinessEvent
 from isthmus.events.finance import ChargeDetermined, ChargeHeld, ChargeReleased, ChargeWaived
 from isthmus.events.values import round_money
 from isthmus.process.face import States
-from isthmus.process.rules import index
+from isthmus.process.rules import deferral, index
 from isthmus.process.rules.amounts import SoFar, fitting, next_amount
 from isthmus.process.rules.contracts import (
     NotBillable,
@@ -25,20 +26,49 @@ from isthmus.process.rules.contracts import (
     newest_terms,
     period_trouble,
     terms_queue,
+    today_of,
 )
 from isthmus.process.rules.derive import Derivation
 from isthmus.process.rules.periods import closed_on, first_open_day
 from isthmus.process.rules.plan import Trouble, digits
-from isthmus.process.rules.rows import ZERO, Consumed, Contract, Fact, Hold, Standing, Totals, Waiting, Work
+from isthmus.process.rules.rows import (
+    SCHEDULED,
+    ZERO,
+    Consumed,
+    Contract,
+    Deferred,
+    Fact,
+    Hold,
+    Lots,
+    Reversed,
+    Standing,
+    Totals,
+    Waiting,
+    Work,
+)
 
 NAME = "billing"
+HOURLY = frozenset({"time", "retainer_overage"})
+"""Origins whose quantity is hours."""
+REVERSALS_KEPT = 50
+"""Only a reversal that is still on its way can be overtaken; a fact is not corrected so often meanwhile."""
 
 
-def charge_key(contract: str, line: str, work: Work, revision: int, n: int) -> str:
+def charge_key(contract: str, line: str, fact: Fact, revision: int, n: int) -> str:
     """30 bytes, short enough for the document fields of old ledgers: the same charge, the same key."""
-    parts = "\x1f".join([contract, line, work.origin, work.key, str(revision), str(n)])
+    parts = "\x1f".join([contract, line, fact.origin, fact.key, str(revision), str(n)])
     digest = base64.b32encode(hashlib.sha256(parts.encode()).digest()).decode().lower()
     return f"{NAME}:ch{digest[:20]}"
+
+
+def scheduled_index(contract: str) -> str:
+    """What the contract made due, and its milestones that were billed; an amendment looks here."""
+    return f"scheduled:{contract}"
+
+
+def deferred_index(contract: str) -> str:
+    """What was billed in advance and is not earned whole; month ends look here."""
+    return f"deferred:{contract}"
 
 
 def worked_index(contract: str, month: str) -> str:
@@ -54,6 +84,8 @@ class Desk:
         self.out = Derivation(NAME, cause)
         self.freed: dict[tuple[str, str], None] = {}
         """Contract and pot of what was taken back, in order."""
+        self.owing: dict[str, None] = {}
+        """Contracts whose deferred revenue changed: month ends matter to them, or no longer."""
 
     # Taking back
 
@@ -88,14 +120,38 @@ class Desk:
         for charge in reversed(fact.charges):
             fact = self._reverse(fact, charge, why)
         for consumed in fact.included:
-            self._move(consumed.contract, consumed.pot, included=-consumed.hours)
-            self.freed[consumed.contract, consumed.pot] = None
+            self._use(consumed.contract, consumed.lot, -consumed.hours)
+            self.freed[consumed.contract, consumed.lot] = None
         fact = replace(fact, work=work, charges=[], included=[], determined=ZERO, settled=False, waiting=None)
         return fact if work is not None else self.release(fact, why)
 
-    def _reverse(self, fact: Fact, charge: Standing, why: str) -> Fact:
-        work = fact.work
-        assert work is not None
+    def reverse_one(self, fact: Fact, charge: Standing, why: str) -> Fact:
+        """Reverse one of the fact's charges; its part of the work is undetermined again."""
+        fact = self._reverse(fact, charge, why)
+        part = charge.quantity if charge.origin in HOURLY else charge.amount
+        return replace(
+            fact,
+            charges=[other for other in fact.charges if other.charge != charge.charge],
+            determined=fact.determined - part,
+            settled=False,
+        )
+
+    def say_again(self, fact: Fact, said: Reversed, why: str) -> Fact:
+        """A reversal was not sent: it is cancelled, and said again on the first open day."""
+        charge = said.of
+        words = [
+            f"cancels {said.charge}: {why}",
+            f"{digits(charge.amount, charge.currency)} {charge.currency}",
+        ]
+        place = replace(charge, posting_on=said.posting_on)
+        fact = self._emit(fact, place, words, reverses=said.charge, sign=1)
+        return self._reverse(replace(fact, reversed=_without(fact.reversed, said)), charge, why, moved=True)
+
+    def _reverse(self, fact: Fact, charge: Standing, why: str, *, moved: bool = False) -> Fact:
+        """
+        Args:
+            moved: The running totals know already that the charge is gone.
+        """
         posting_on = first_open_day(charge.entity, charge.posting_on, self.states)
         words = [
             f"reverses {charge.charge}: {why}",
@@ -103,13 +159,23 @@ class Desk:
             f"posted on {posting_on}"
             + ("" if posting_on == charge.posting_on else f": the period of {charge.posting_on} is closed"),
         ]
-        self._emit(fact, work, replace(charge, posting_on=posting_on), words, reverses=charge)
+        key = self._key(fact, charge)
+        fact = self._emit(
+            fact, replace(charge, posting_on=posting_on), words, reverses=charge.charge, sign=-1
+        )
+        said = Reversed(charge=key, of=charge, posting_on=posting_on)
+        fact = replace(fact, reversed=[*fact.reversed, said][-REVERSALS_KEPT:])
+        if moved:
+            return fact
         if charge.pot is not None:
-            hours = charge.quantity if work.origin == "time" else ZERO
+            hours = charge.quantity if charge.origin in HOURLY else ZERO
             self._move(charge.contract, charge.pot, hours=-hours, amount=-charge.amount)
             self.freed[charge.contract, charge.pot] = None
         index.discard(self.states, worked_index(charge.contract, f"{charge.earned_on:%Y-%m}"), fact.seq)
-        return replace(fact, charged=fact.charged + 1)
+        if fact.deferred is not None and fact.deferred.charge == charge.charge:
+            fact = deferral.take_back(self.out, fact, posting_on)
+            index.discard(self.states, deferred_index(charge.contract), fact.seq)
+        return fact
 
     # Determining
 
@@ -123,8 +189,9 @@ class Desk:
             return self.release(replace(fact, determined=work.quantity, settled=True), "not billable")
         if isinstance(verdict, Trouble):
             rest = work.quantity - fact.determined if work.origin == "time" else None
+            amount = work.quantity if work.origin in SCHEDULED else None
             queues = list(verdict.queues) or [terms_queue(work.project)]
-            return self._hold(fact, verdict.reason, verdict.detail, rest, None, queues)
+            return self._hold(fact, verdict.reason, verdict.detail, rest, amount, queues)
         fact = self._include(fact, work, verdict)
         fact = self._charge_within(fact, work, verdict)
         rest = verdict.plan.total - fact.determined
@@ -139,17 +206,19 @@ class Desk:
         return self.release(replace(fact, settled=True), "determined")
 
     def _include(self, fact: Fact, work: Work, ready: Ready) -> Fact:
-        plan = ready.plan
-        if plan.included_hours is None:
-            return fact
-        free = _down(plan.included_hours - self._totals(ready).included, plan.step)
-        hours = min(plan.total - fact.determined, free)
-        if hours <= 0:
-            return fact
-        self._waive(fact, work, "included", hours, ready.entity)
-        self._move(ready.contract, plan.pot, included=hours)
-        consumed = Consumed(contract=ready.contract, pot=plan.pot, hours=hours)
-        return replace(fact, included=[*fact.included, consumed], determined=fact.determined + hours)
+        plan, drawn = ready.plan, ZERO
+        for lot in plan.lots:
+            free = _down(lot.hours - self._used(ready.contract, lot.key), plan.step)
+            hours = min(plan.total - fact.determined, free)
+            if hours <= 0:
+                continue
+            self._use(ready.contract, lot.key, hours)
+            consumed = Consumed(contract=ready.contract, lot=lot.key, hours=hours)
+            fact = replace(fact, included=[*fact.included, consumed], determined=fact.determined + hours)
+            drawn += hours
+        if drawn:
+            self._waive(fact, work, "included", drawn, ready.entity)
+        return fact
 
     def _charge_within(self, fact: Fact, work: Work, ready: Ready) -> Fact:
         plan, totals = ready.plan, self._totals(ready)
@@ -158,21 +227,25 @@ class Desk:
             return fact
         words: list[str] = []
         currency = ready.terms.currency
+        if fact.included:
+            used = sum((consumed.hours for consumed in fact.included), ZERO)
+            words.append(f"{used} h of it are included")
+        so_far = self._so_far(fact, ready, plan.price)
         if plan.cap_hours is not None:
             part = min(part, _down(plan.cap_hours - totals.hours, plan.step))
-            if part < rest:
-                words = [f"cap {plan.cap_hours} h, {totals.hours} h determined before"]
         # A credit (a negative expense) makes room, so no cap holds it up.
         if plan.cap_amount is not None and rest > 0:
             left = plan.cap_amount - totals.amount
-            fits = fitting(self._so_far(fact, ready, plan.price), part, plan.price, currency, plan.step, left)
-            if fits < part:
-                part = fits
-                before = digits(totals.amount, currency)
-                words = [f"cap {digits(plan.cap_amount, currency)} {currency}, {before} determined before"]
+            part = min(part, fitting(so_far, part, plan.price, currency, plan.step, left))
         if part <= 0 < rest:
             return fact
-        if words:
+        if plan.cap_hours is not None:
+            words.append(f"cap {plan.cap_hours} h: {totals.hours} before, {totals.hours + part} after")
+        if plan.cap_amount is not None:
+            after = totals.amount + next_amount(so_far, part, plan.price, currency)
+            before_and_after = f"{digits(totals.amount, currency)} before, {digits(after, currency)} after"
+            words.append(f"cap {digits(plan.cap_amount, currency)} {currency}: {before_and_after}")
+        if part < rest:
             words.append(f"{digits(rest - part, currency)} of {digits(rest, currency)} do not fit")
         return self._charge(fact, work, ready, part, plan.price, plan.pot, words)
 
@@ -211,7 +284,8 @@ class Desk:
             sum_words += ", so that the parts of this entry sum to its rounded whole"
         quantity, unit_price = (part, price) if plan.per_hour else (Decimal(1), amount)
         charge = Standing(
-            charge=charge_key(ready.contract, plan.line, work, fact.revision, fact.charged + 1),
+            charge=charge_key(ready.contract, plan.line, fact, fact.revision, fact.charged + 1),
+            origin=plan.origin,
             contract=ready.contract,
             entity=ready.entity,
             line=plan.line,
@@ -223,9 +297,12 @@ class Desk:
             rate=plan.price,
             currency=currency,
             customer=ready.customer,
+            project=work.project,
+            service=work.service,
+            resource=work.resource,
             earned_on=work.done_on,
             posting_on=ready.posting_day,
-            dimensions=plan.dimensions,
+            dimensions=ready.dimensions,
         )
         terms_words = f"contract {ready.contract} revision {ready.terms.revision}"
         total_words = sum_words if plan.per_hour else f"{shown} {currency}"
@@ -237,19 +314,52 @@ class Desk:
             total_words,
             *ready.posting_words,
         ]
-        self._emit(fact, work, charge, explanation)
+        fact = self._emit(fact, charge, explanation)
         if pot is not None:
             self._move(ready.contract, pot, hours=part if plan.per_hour else ZERO, amount=amount)
             if amount < 0:
                 self.freed[ready.contract, pot] = None
         if work.origin == "time":
             self._index_worked(fact, work, ready.contract)
-        return replace(
-            fact,
-            charges=[*fact.charges, charge],
-            charged=fact.charged + 1,
-            determined=fact.determined + part,
+        elif work.origin == "milestone":
+            index.add(self.states, scheduled_index(ready.contract), fact.seq, fact_key(fact))
+        fact = replace(fact, charges=[*fact.charges, charge], determined=fact.determined + part)
+        return self._defer(fact, work, charge) if plan.in_advance else fact
+
+    def _defer(self, fact: Fact, work: Work, charge: Standing) -> Fact:
+        """What is billed in advance is owed to later months; what is earned already goes at once."""
+        deferred = Deferred(
+            charge=charge.charge,
+            contract=charge.contract,
+            line=charge.line,
+            entity=charge.entity,
+            currency=charge.currency,
+            amount=charge.amount,
+            earned_from=work.earned_from,
+            earned_to=work.earned_to,
         )
+        fact = deferral.defer(self.out, fact, deferred, charge.posting_on)
+        self.owing[charge.contract] = None
+        index.add(self.states, deferred_index(charge.contract), fact.seq, fact_key(fact))
+        return self.earn(fact, today_of(self._contract(charge.contract), self.states))
+
+    def earn(self, fact: Fact, today: date | None) -> Fact:
+        """Release what is earned by ``today``, or by the milestone; None: no tick was ever seen."""
+        if fact.deferred is None:
+            return fact
+        fact = deferral.release_until(self.out, fact, today or date.min, self.states)
+        assert fact.deferred is not None
+        if fact.deferred.released == fact.deferred.amount:
+            index.discard(self.states, deferred_index(fact.deferred.contract), fact.seq)
+        return fact
+
+    def unearn(self, fact: Fact, on: date) -> Fact:
+        """A milestone that was billed in advance is open again."""
+        if fact.deferred is None:
+            return fact
+        index.add(self.states, deferred_index(fact.deferred.contract), fact.seq, fact_key(fact))
+        self.owing[fact.deferred.contract] = None
+        return deferral.unearn(self.out, fact, first_open_day(fact.deferred.entity, on, self.states))
 
     # Holds
 
@@ -313,35 +423,37 @@ class Desk:
 
     # Rows and events
 
+    def _key(self, fact: Fact, charge: Standing) -> str:
+        return charge_key(charge.contract, charge.line, fact, charge.revision, fact.charged + 1)
+
     def _emit(
-        self, fact: Fact, work: Work, charge: Standing, words: list[str], reverses: Standing | None = None
-    ) -> None:
-        key = charge.charge
-        if reverses is not None:
-            key = charge_key(charge.contract, charge.line, work, charge.revision, fact.charged + 1)
+        self, fact: Fact, charge: Standing, words: list[str], reverses: str | None = None, sign: int = 1
+    ) -> Fact:
+        """Say one charge, or what takes one back; it is the fact's next."""
         self.out.add(
             ChargeDetermined,
             entity=charge.entity,
-            charge=key,
+            charge=charge.charge if reverses is None else self._key(fact, charge),
             contract=charge.contract,
             line=charge.line,
-            project=work.project,
-            origin=work.origin,
-            origin_key=work.key,
+            project=charge.project,
+            origin=charge.origin,
+            origin_key=fact.key,
             origin_revision=charge.revision,
             quantity=charge.quantity,
             unit_price=charge.unit_price,
-            amount=-charge.amount if reverses is not None else charge.amount,
+            amount=sign * charge.amount,
             currency=charge.currency,
             earned_on=charge.earned_on,
             posting_on=charge.posting_on,
             dimensions=charge.dimensions,
             explanation=words,
-            reverses=reverses.charge if reverses is not None else None,
-            service=work.service,
+            reverses=reverses,
+            service=charge.service,
             customer=charge.customer,
-            resource=work.resource,
+            resource=charge.resource,
         )
+        return replace(fact, charged=fact.charged + 1)
 
     def _waive(self, fact: Fact, work: Work, reason: str, quantity: Decimal, entity: str) -> None:
         self.out.add(
@@ -372,6 +484,22 @@ class Desk:
         row = contract_row(key, self.states)
         assert row is not None, "what was charged has its contract"
         return row
+
+    def _used(self, contract: str, lot: str) -> Decimal:
+        """Hours used of a lot; those of a retainer's periods stand in a row of their own."""
+        line, _, period = lot.partition("@")
+        if period:
+            return (self.states.get(f"lots:{contract}:{line}", Lots) or Lots()).used.get(period, ZERO)
+        return self._contract(contract).totals.get(lot, Totals()).included
+
+    def _use(self, contract: str, lot: str, hours: Decimal) -> None:
+        line, _, period = lot.partition("@")
+        if not period:
+            self._move(contract, lot, included=hours)
+            return
+        row = self.states.get(f"lots:{contract}:{line}", Lots) or Lots()
+        used = {**row.used, period: row.used.get(period, ZERO) + hours}
+        self.states.put(f"lots:{contract}:{line}", Lots(used=used))
 
     def _totals(self, ready: Ready) -> Totals:
         return self._contract(ready.contract).totals.get(ready.plan.pot, Totals())
@@ -414,8 +542,12 @@ def _down(value: Decimal, step: Decimal) -> Decimal:
 
 def _fact_words(work: Work, revision: int) -> str:
     what = {
-        "time": f"time {work.key} revision {revision}: {work.quantity:f} h {work.service}",
-        "expense": f"expense {work.key} revision {revision}: {work.category}",
-        "milestone": f"milestone {work.key} revision {revision}",
+        "time": f"time {work.key} revision {revision}: {work.quantity:f} h {work.service} on",
+        "expense": f"expense {work.key} revision {revision}: {work.category} on",
+        "milestone": f"milestone {work.key} revision {revision} on",
     }
-    return f"{what[work.origin]} on {work.done_on}"
+    return f"{what.get(work.origin, f'{work.origin} {work.key}, due on')} {work.done_on}"
+
+
+def _without(reversals: list[Reversed], said: Reversed) -> list[Reversed]:
+    return [other for other in reversals if other.charge != said.charge]

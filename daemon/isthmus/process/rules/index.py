@@ -10,6 +10,7 @@ from collections.abc import Iterator
 import msgspec
 
 from isthmus.process.face import States
+from isthmus.process.rules.rows import Arrivals
 
 _BITS, _LEVELS = 5, 6
 
@@ -24,6 +25,13 @@ class Branch(msgspec.Struct, frozen=True, kw_only=True):
     """Which of the 32 rows below have members, ascending."""
 
     children: list[int] = []
+
+
+def next_place(states: States) -> int:
+    """The place of what is known for the first time now: behind everything known before."""
+    row = states.get("arrivals", Arrivals) or Arrivals()
+    states.put("arrivals", Arrivals(last=row.last + 1))
+    return row.last + 1
 
 
 def add(states: States, index: str, seq: int, key: str) -> None:

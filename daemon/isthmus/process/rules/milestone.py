@@ -15,11 +15,12 @@ def fit(line: Milestones, work: Work) -> Fit:
 
 
 def plan(line: Milestones, newest: object, work: Work, currency: str) -> Plan | Trouble:
-    """The amount as of the day it was achieved; no caps."""
+    """The amount as of the day it was achieved, or of the contract's first day in advance; no caps."""
     term = next(term for term in line.milestones if term.milestone == work.key)
     return Plan(
         line=line.line,
         pot=line.line,
+        origin="milestone",
         total=term.amount,
         price=Decimal(1),
         per_hour=False,
@@ -27,4 +28,5 @@ def plan(line: Milestones, newest: object, work: Work, currency: str) -> Plan | 
         dimensions=line.dimensions or {},
         words=[f"line {line.line}: milestone {term.title}, {digits(term.amount, currency)} {currency}"],
         overage_price=Decimal(1),
+        in_advance=term.advance,
     )

@@ -2,8 +2,8 @@
 
 from typing import Any, Protocol
 
-from isthmus.events.contract import Line, Milestones, TimeAndMaterials
-from isthmus.process.rules import milestone, time_and_materials
+from isthmus.events.contract import FixedFee, Line, Milestones, Retainer, Subscription, TimeAndMaterials
+from isthmus.process.rules import milestone, retainer, scheduled, time_and_materials
 from isthmus.process.rules.plan import Fit, Plan, Trouble
 from isthmus.process.rules.rows import Terms, Work
 
@@ -29,13 +29,16 @@ class LineModel(Protocol):
 MODELS: dict[type[Line], LineModel] = {
     TimeAndMaterials: time_and_materials,
     Milestones: milestone,
+    FixedFee: scheduled,
+    Retainer: retainer,
+    Subscription: scheduled,
 }
-"""Fixed fee, retainer and subscription are driven by the calendar; they take no approved work."""
+"""Retainers take hours beside their periods; fixed fee and subscription take only what the calendar makes."""
 
 
 def choose_line(terms: Terms, work: Work) -> Line | None:
     """The first line that names the work's service, else the first that takes any; None where none does."""
-    fits = [(MODELS[type(line)].fit(line, work), line) for line in terms.lines if type(line) in MODELS]
+    fits = [(MODELS[type(line)].fit(line, work), line) for line in terms.lines]
     for wanted in ("named", "any"):
         for fit, line in fits:
             if fit == wanted:

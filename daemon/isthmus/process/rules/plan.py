@@ -5,6 +5,7 @@ from decimal import Decimal
 from typing import Literal
 
 from isthmus.events.contract import Overage
+from isthmus.events.finance import Origin
 from isthmus.events.values import minor_digits
 
 Fit = Literal["named", "any", "no"]
@@ -21,12 +22,22 @@ class Trouble:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Lot:
+    """Hours that are paid already: a line's included hours, or those of one period of a retainer."""
+
+    key: str
+    hours: Decimal
+
+
+@dataclass(frozen=True, kw_only=True)
 class Plan:
     """Quantity, price and bounds of one piece of work."""
 
     line: str
     pot: str
     """The running total the caps bound."""
+    origin: Origin
+    """What its charges say they come from."""
     total: Decimal
     """The whole quantity: hours, an expense's marked-up amount, or 1."""
     price: Decimal
@@ -37,11 +48,14 @@ class Plan:
     dimensions: dict[str, str]
     words: list[str]
     """How the total and the price came about, for the explanation."""
-    included_hours: Decimal | None = None
+    lots: tuple[Lot, ...] = ()
+    """Hours to use up first, in this order."""
     cap_amount: Decimal | None = None
     cap_hours: Decimal | None = None
     overage: Overage = "hold"
     overage_price: Decimal
+    in_advance: bool = False
+    """Billed before it is earned, so it is deferred."""
 
 
 def digits(amount: Decimal, currency: str) -> str:

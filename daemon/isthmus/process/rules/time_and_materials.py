@@ -4,7 +4,7 @@ from decimal import Decimal
 
 from isthmus.events.contract import TimeAndMaterials
 from isthmus.events.values import quantum, round_money
-from isthmus.process.rules.plan import Fit, Plan, Trouble, digits
+from isthmus.process.rules.plan import Fit, Lot, Plan, Trouble, digits
 from isthmus.process.rules.rows import Work
 
 HOUR_STEP = Decimal("0.01")
@@ -34,13 +34,14 @@ def plan(line: TimeAndMaterials, newest: object, work: Work, currency: str) -> P
     return Plan(
         line=line.line,
         pot=line.line,
+        origin="time",
         total=work.quantity,
         price=rate,
         per_hour=True,
         step=HOUR_STEP,
         dimensions=line.dimensions or {},
         words=[f"line {line.line}: {work.service} at {digits(rate, currency)} {currency} per hour"],
-        included_hours=bounds.included_hours,
+        lots=() if bounds.included_hours is None else (Lot(key=line.line, hours=bounds.included_hours),),
         cap_amount=bounds.cap_amount,
         cap_hours=bounds.cap_hours,
         overage=line.overage,
@@ -61,6 +62,7 @@ def _expense(line: TimeAndMaterials, bounds: TimeAndMaterials, work: Work, curre
     return Plan(
         line=line.line,
         pot=f"{line.line}#expenses",
+        origin="expense",
         total=total,
         price=Decimal(1),
         per_hour=False,
