@@ -95,6 +95,7 @@ class ChangeOrderStepped(BusinessEvent, frozen=True, kw_only=True, tag="change_o
     """A step of a change order was ordered, is done, or failed; `event trace` shows where it stands."""
 
     KEY: ClassVar[str] = "change"
+    SUBJECT: ClassVar[str] = "contract"
 
     change: Key
     """``<contract>/<revision>``"""

@@ -3,12 +3,19 @@
 from isthmus.process.face import AnalyticalProcess, Process
 from isthmus.process.rules.billing import Billing
 from isthmus.process.rules.burn import BurnProcess
+from isthmus.process.rules.change_order import ChangeOrder
 from isthmus.process.rules.forecast import ForecastProcess
 from isthmus.process.rules.project_setup import ProjectSetup
+from isthmus.process.rules.schedule import Schedule
 
 __all__ = ["ANALYTICAL", "PROCESSES", "TRANSACTIONAL"]
 
-TRANSACTIONAL: dict[str, type[Process]] = {"project-setup": ProjectSetup, "billing": Billing}
+TRANSACTIONAL: dict[str, type[Process]] = {
+    "project-setup": ProjectSetup,
+    "billing": Billing,
+    "schedule": Schedule,
+    "change-order": ChangeOrder,
+}
 """Run event by event, in log order, each with what it derives."""
 
 ANALYTICAL: dict[str, type[AnalyticalProcess]] = {"burn": BurnProcess, "forecast": ForecastProcess}
