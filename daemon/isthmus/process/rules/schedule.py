@@ -158,7 +158,7 @@ def _ordered(event: ChangeOrderStepped, states: States) -> list[BusinessEvent]:
 
 def _ended(event: ContractEnded, states: States) -> list[BusinessEvent]:
     book = states.get(f"contract:{event.contract}", Book) or Book(entity=event.entity)
-    if event.revision <= book.ended_revision:
+    if event.revision < book.ended_revision or event.ended_on == book.ended_on:
         return []
     book = replace(book, ended_on=event.ended_on, ended_revision=event.revision)
     return _tell(event, event.contract, book, states)
