@@ -29,7 +29,7 @@ def given() -> set[str]:
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "Trouble":
                 found |= {
-                    keyword.value.value
+                    str(keyword.value.value)
                     for keyword in node.keywords
                     if keyword.arg == "reason" and isinstance(keyword.value, ast.Constant)
                 }
