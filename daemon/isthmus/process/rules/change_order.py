@@ -19,7 +19,7 @@ from isthmus.events.master import ProjectCreated, ProjectStageChanged
 from isthmus.events.planning import ForecastRevised
 from isthmus.process.face import States
 from isthmus.process.rules import demand, index
-from isthmus.process.rules.change_rows import STEPS, Awaited, Change, Contract, Counted, Facts, Routes, Site
+from isthmus.process.rules.change_rows import STEPS, Change, Contract, Counted, Facts, Routes, Site
 from isthmus.process.rules.change_steps import NAME, Desk
 from isthmus.process.rules.project_setup import ProjectSetup
 
@@ -115,7 +115,7 @@ def _amended(event: ContractAmended, desk: Desk) -> None:
     )
     for kind, fact in (("contract.amended", event.id), ("project.created", project_created)):
         if fact:
-            states.put(f"fact:{fact}", Awaited(change=change.key, kind=kind))
+            desk.look_at(fact, kind, change)
     row = desk.contract(event.contract)
     states.put(f"contract:{event.contract}", replace(row, waiting=[*row.waiting, event.revision]))
     site = states.get(f"project:{event.project}", Site) or Site()
@@ -191,7 +191,8 @@ def _changes_of(project: str, desk: Desk) -> Iterator[Change]:
     site = desk.states.get(f"project:{project}", Site)
     for contract in site.contracts if site else ():
         row = desk.contract(contract)
-        for revision in (row.under_way, *row.waiting):
+        under_way = [] if row.under_way is None else [row.under_way]
+        for revision in (*under_way, *row.waiting):
             change = desk.change(f"{contract}/{revision}")
             if change is not None and change.open:
                 yield change

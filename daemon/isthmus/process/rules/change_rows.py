@@ -122,9 +122,9 @@ class Site(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Awaited(msgspec.Struct, frozen=True, kw_only=True):
-    """A fact whose deliveries a change order looks at."""
+    """A fact whose deliveries change orders look at: one fact may carry several of them."""
 
-    change: Key
+    changes: list[Key]
     kind: str
 
 

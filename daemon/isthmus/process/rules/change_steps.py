@@ -96,7 +96,7 @@ class Desk:
 
     def said(self, change: Change, kind: str, event: BusinessEvent) -> None:
         """A fact that carries the change is in the log; its deliveries are looked at from now on."""
-        self.states.put(f"fact:{event.id}", Awaited(change=change.key, kind=kind))
+        self.look_at(event.id, kind, change)
         facts = change.fact(kind)
         if not facts.said:
             self.go_on(change.with_facts(kind, replace(facts, said=True)))
@@ -104,16 +104,23 @@ class Desk:
     def settle(self, event: DeliverySettled) -> None:
         """A lane's word about a fact. What was delivered once stays delivered, whatever a later one meets."""
         awaited = self.states.get(f"fact:{event.event}", Awaited)
-        change = self.change(awaited.change) if awaited else None
-        if awaited is None or change is None:
-            return
-        facts = change.fact(awaited.kind)
-        known = facts.lanes.get(event.lane)
-        if known is not None and known.outcome == "delivered":
+        if awaited is None:
             return
         word = LaneWord(outcome=event.outcome, detail=event.detail)
-        facts = replace(facts, lanes={**facts.lanes, event.lane: word})
-        self.go_on(change.with_facts(awaited.kind, facts))
+        for key in awaited.changes:
+            change = self.change(key)
+            assert change is not None, "a change that waits has its row"
+            facts = change.fact(awaited.kind)
+            known = facts.lanes.get(event.lane)
+            if known is None or known.outcome != "delivered":
+                facts = replace(facts, lanes={**facts.lanes, event.lane: word})
+                self.go_on(change.with_facts(awaited.kind, facts))
+
+    def look_at(self, fact: str, kind: str, change: Change) -> None:
+        """What becomes of the fact ``fact`` matters to the change."""
+        awaited = self.states.get(f"fact:{fact}", Awaited) or Awaited(changes=[], kind=kind)
+        if change.key not in awaited.changes:
+            self.states.put(f"fact:{fact}", replace(awaited, changes=[*awaited.changes, change.key]))
 
     # Moving on
 
@@ -149,7 +156,7 @@ class Desk:
                 budget=change.budget,
                 hours=change.hours,
             )
-            self.states.put(f"fact:{event.id}", Awaited(change=change.key, kind="demand.revised"))
+            self.look_at(event.id, "demand.revised", change)
             return change.with_facts("demand.revised", replace(change.fact("demand.revised"), said=True))
         return change
 
