@@ -35,7 +35,8 @@ ROUTES = {
     "customer.changed": ["netsuite-master", "ledger-master", "planner"],
     "project.created": ["psa", "netsuite-master", "ledger-master", "planner"],
     "contract.signed": ["psa"],
-    "contract.amended": ["psa", "planner"],
+    "contract.amended": ["psa"],
+    "demand.revised": ["planner"],
     "resource.changed": ["planner"],
     "charge.determined": ["netsuite-charges", "ledger-charges"],
     "invoice.released": ["psa-status", "crm-status"],
@@ -48,6 +49,8 @@ ROUTES = {
 LANES: dict[str, dict[str, Any]] = {
     "project-setup": {"process": "project-setup"},
     "billing": {"process": "billing"},
+    "schedule": {"process": "schedule"},
+    "change-order": {"process": "change-order"},
     "burn": {"process": "burn", "mode": "analytical", "lag_window_s": 1.0},
     "forecast": {"process": "forecast", "mode": "analytical", "lag_window_s": 1.0},
     "psa": {"connector": "psa"},

@@ -49,6 +49,7 @@ async def test_a_healthy_account_passes_every_check(planner: Opened) -> None:
         "quota",
         "default_role",
         "forecast_field",
+        "demand_field",
     }
     assert all(check.ok for check in checks if check.name != "clock")
 
@@ -59,6 +60,7 @@ async def test_a_healthy_account_passes_every_check(planner: Opened) -> None:
         pytest.param({"token": "wrong"}, "login", id="a wrong token"),
         pytest.param({"default_role": "Astronaut"}, "default_role", id="a role that is not there"),
         pytest.param({"forecast_field": "Crystal ball"}, "forecast_field", id="a field that is not there"),
+        pytest.param({"demand_field": "Wishes"}, "demand_field", id="another field that is not there"),
     ],
 )
 async def test_a_check_that_fails_says_what_to_do(

@@ -10,12 +10,10 @@ import trio
 from isthmus.events import (
     BurnRevised,
     BusinessEvent,
-    ContractAmended,
     CustomerChanged,
+    DemandRevised,
     ForecastMonth,
     ForecastRevised,
-    Milestones,
-    MilestoneTerm,
     ProjectCreated,
     ProjectStageChanged,
     ResourceChanged,
@@ -92,22 +90,15 @@ def outlook(revenue: str = "1000.00", backlog: str = "9000.50") -> ForecastRevis
     )
 
 
-def amendment(amount: str = "12000.00") -> ContractAmended:
-    term = MilestoneTerm(milestone="crm:m", title="Go-live", amount=Decimal(amount))
-    return ContractAmended(
+def demand(budget: str | None = "12000.00", hours: str = "96.00") -> DemandRevised:
+    return DemandRevised(
         **ENVELOPE,
         contract="crm:c",
-        revision=2,
-        customer="crm:a",
         project="crm:p",
-        title="Rollout",
+        revision=2,
         currency="EUR",
-        signed_on=DAY,
-        starts_on=DAY,
-        time_zone="Europe/Berlin",
-        lines=[Milestones(line="steps", milestones=[term])],
-        effective_on=DAY,
-        reason="more scope",
+        budget=None if budget is None else Decimal(budget),
+        hours={"consulting": Decimal(hours)},
     )
 
 
@@ -161,7 +152,7 @@ class NextWrite(FaultPlan):
 
 def case_of(runn: RunnSimulator, sink: Sink, ctx: FakeContext) -> SinkCase:
     plan = runn.faults = NextWrite()
-    events = [customer(), project(), resource(), burn(), stage("active"), amendment(), outlook()]
+    events = [customer(), project(), resource(), burn(), stage("active"), demand(), outlook()]
     kinds = ("client", "project", "person", "actual")
     return SinkCase(
         sink=sink,
@@ -218,7 +209,7 @@ async def test_a_later_revision_changes_the_project_and_makes_no_other(
 
 
 async def test_a_first_revision_seen_again_leaves_the_newer_budget(runn: RunnSimulator, tell: Told) -> None:
-    await tell(customer(), project(), amendment("12000.00"), project())
+    await tell(customer(), project(), demand("12000.00"), project())
     assert only(runn, "project").fields["budget"] == 12000
 
 
@@ -250,6 +241,23 @@ async def test_an_outlook_sets_the_budget_and_shows_its_months(runn: RunnSimulat
     assert [text["value"] for text in fields["customFields"]["text"]] == [
         "2026-10 937.50 EUR 8.00 h; backlog 9100.00 EUR"
     ]
+
+
+async def test_a_change_order_sets_the_budget_and_shows_its_hours(runn: RunnSimulator, tell: Told) -> None:
+    await tell(customer(), project(), outlook(), demand())
+    fields = only(runn, "project").fields
+    assert fields["budget"] == 12000
+    assert [text["value"] for text in fields["customFields"]["text"]] == [
+        "2026-10 1000.00 EUR 8.00 h; backlog 9000.50 EUR",
+        "crm:c revision 2: 12000.00 EUR; consulting 96.00 h",
+    ]
+
+
+async def test_a_change_order_without_a_worth_leaves_the_budget(runn: RunnSimulator, tell: Told) -> None:
+    await tell(customer(), project(), demand(None))
+    fields = only(runn, "project").fields
+    assert fields["budget"] == 10000.5
+    assert fields["customFields"]["text"][0]["value"] == "crm:c revision 2: no budget; consulting 96.00 h"
 
 
 class Seen(FaultPlan):
@@ -334,7 +342,7 @@ async def test_a_person_who_left_is_archived(runn: RunnSimulator, tell: Told) ->
     [
         pytest.param([], project(), "customer crm:a", id="a project without its client"),
         pytest.param([], stage("active"), "project crm:p", id="a stage without its project"),
-        pytest.param([], amendment(), "project crm:p", id="an amendment without its project"),
+        pytest.param([], demand(), "project crm:p", id="a demand without its project"),
         pytest.param([], outlook(), "project crm:p", id="an outlook without its project"),
         pytest.param([customer(), project()], burn(), "resource psa:r", id="hours without their person"),
         pytest.param([resource()], burn(), "project crm:p", id="hours without their project"),
@@ -362,7 +370,7 @@ async def test_an_answer_that_proves_nothing_is_no_success(
     runn: RunnSimulator, tell: Told, answer: object
 ) -> None:
     await tell(customer(), project(), resource(), burn())
-    for event in (amendment(), outlook("1.00"), burn("1.00")):
+    for event in (demand(), outlook("1.00"), burn("1.00")):
         runn.faults.add(
             [
                 Fault(fault="wrong_body", body=answer, match=Match(method="PATCH")),
@@ -459,7 +467,7 @@ async def test_a_mixed_batch_answers_in_order(staffed: Planner) -> None:
 
 async def test_a_throttled_batch_stops_asking(runn: RunnSimulator, staffed: Planner) -> None:
     runn.use_up_rate_limit(1)
-    events: list[BusinessEvent] = [stage("active"), outlook(), amendment(), burn()]
+    events: list[BusinessEvent] = [stage("active"), outlook(), demand(), burn()]
     outcomes = await staffed.deliver_many([delivery(event) for event in events])
     assert [type(outcome) for outcome in outcomes] == [Throttled] * 4
     assert only(runn, "project").fields["budget"] == 10000.5

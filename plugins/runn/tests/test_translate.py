@@ -7,18 +7,11 @@ from typing import Any, Literal
 import pytest
 
 from isthmus.events import (
-    ContractAmended,
-    ContractLine,
-    FixedFee,
+    DemandRevised,
     ForecastMonth,
     ForecastRevised,
-    Installment,
-    Milestones,
-    MilestoneTerm,
     ProjectStageChanged,
     ResourceChanged,
-    Retainer,
-    TimeAndMaterials,
 )
 from isthmus_runn import translate
 
@@ -123,69 +116,34 @@ def test_our_reference_replaces_only_our_own() -> None:
     assert translate.reference_key(None, "isthmus") is None
 
 
-def fixed(amount: str) -> FixedFee:
-    part = Installment(key="1", due_on=date(2026, 11, 1), amount=Decimal(amount))
-    return FixedFee(line="fee", amount=Decimal(amount), installments=[part])
-
-
-def timed(cap: str | None) -> TimeAndMaterials:
-    return TimeAndMaterials(line="time", default_rate=Decimal(100), cap_amount=Decimal(cap) if cap else None)
-
-
-MILESTONES = Milestones(
-    line="steps",
-    milestones=[
-        MilestoneTerm(milestone="crm:m1", title="Design", amount=Decimal("3000.00")),
-        MilestoneTerm(milestone="crm:m2", title="Build", amount=Decimal("7000.50")),
-    ],
-)
-RETAINER = Retainer(
-    line="retainer",
-    amount=Decimal("500.00"),
-    every="month",
-    starts_on=date(2026, 10, 1),
-    included_hours=Decimal(4),
-    overage_rate=Decimal(120),
-)
-
-
-@pytest.mark.parametrize(
-    ("lines", "pricing", "worth"),
-    [
-        pytest.param([], "nb", None, id="no lines: nothing is billed"),
-        pytest.param([timed(None)], "tm", None, id="open time names no amount"),
-        pytest.param([timed("9000")], "tm", "9000", id="capped time is worth its cap"),
-        pytest.param([MILESTONES], "fp", "10000.50", id="milestones are worth their sum"),
-        pytest.param([fixed("800.00"), MILESTONES], "fp", "10800.50", id="amounts add up"),
-        pytest.param([fixed("800.00"), timed("9000")], "tm", "9800.00", id="the larger part decides"),
-        pytest.param(
-            [fixed("800.00"), timed(None)], "fp", "800.00", id="open time beside a fee is fixed price"
-        ),
-        pytest.param([RETAINER], "fp", None, id="a retainer without an end names no total"),
-    ],
-)
-def test_pricing_and_worth_of_a_contract(lines: list[ContractLine], pricing: str, worth: str | None) -> None:
-    event = ContractAmended(
-        source="crm",
+def asked(budget: str | None, **hours: str) -> DemandRevised:
+    return DemandRevised(
+        source="change-order",
         occurred_at=NOW,
         entity="acme-de",
         contract="crm:c",
-        revision=2,
-        customer="crm:a",
         project="crm:p",
-        title="Rollout",
+        revision=3,
         currency="EUR",
-        signed_on=date(2026, 10, 1),
-        starts_on=date(2026, 10, 1),
-        time_zone="Europe/Berlin",
-        lines=lines,
-        effective_on=date(2026, 10, 5),
-        reason="more scope",
+        budget=None if budget is None else Decimal(budget),
+        hours={service: Decimal(value) for service, value in hours.items()},
     )
-    expected: dict[str, object] = {"pricingModel": pricing}
-    if worth is not None:
-        expected["budget"] = Decimal(worth)
-    assert translate.amended_project(event) == expected
+
+
+@pytest.mark.parametrize(
+    ("event", "text"),
+    [
+        pytest.param(asked("800.00"), "crm:c revision 3: 800.00 EUR", id="a fee alone names no hours"),
+        pytest.param(asked(None), "crm:c revision 3: no budget", id="open time names neither"),
+        pytest.param(
+            asked("800.00", consulting="8.00", design="2.50"),
+            "crm:c revision 3: 800.00 EUR; consulting 8.00 h; design 2.50 h",
+            id="hours stand by service",
+        ),
+    ],
+)
+def test_what_a_change_order_asks_for_in_words(event: DemandRevised, text: str) -> None:
+    assert translate.demand_text(event) == text
 
 
 @pytest.mark.parametrize(

@@ -102,14 +102,12 @@ class Access(Probe):
         if settings.default_role is not None:
             remedy = "create the role in Runn, or set default_role to one that is there"
             checks.append(await self._named("default_role", "roles", {}, settings.default_role, remedy))
-        if settings.forecast_field is not None:
-            remedy = "create it as a text field of projects in Settings > Custom Fields"
-            model: dict[str, str | int] = {"model": "PROJECT"}
-            checks.append(
-                await self._named(
-                    "forecast_field", "custom-fields/text", model, settings.forecast_field, remedy
-                )
-            )
+        fields = {"forecast_field": settings.forecast_field, "demand_field": settings.demand_field}
+        for setting, name in fields.items():
+            if name is not None:
+                remedy = "create it as a text field of projects in Settings > Custom Fields"
+                model: dict[str, str | int] = {"model": "PROJECT"}
+                checks.append(await self._named(setting, "custom-fields/text", model, name, remedy))
         return checks
 
     async def _named(

@@ -21,6 +21,8 @@ class RunnSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     """Role given to people whose own role Runn does not know; None refuses such people."""
     forecast_field: str | None = None
     """Name of a text custom field on projects that shows the months of the outlook; None: budget only."""
+    demand_field: str | None = None
+    """Name of a text custom field on projects that shows what a change order asks for; None: budget only."""
     overlap_s: Annotated[int, msgspec.Meta(ge=1)] = 120
     """Seconds read again on every poll, for changes that Runn commits late or stamps alike."""
     page_size: Annotated[int, msgspec.Meta(ge=1, le=200)] = 200

@@ -6,13 +6,14 @@ leaves what writing it once leaves.
 """
 
 from collections.abc import Sequence
+from decimal import Decimal
 from typing import Any
 
 from isthmus.events import (
     BurnRevised,
     BusinessEvent,
-    ContractAmended,
     CustomerChanged,
+    DemandRevised,
     ForecastRevised,
     ProjectCreated,
     ProjectStageChanged,
@@ -48,7 +49,7 @@ class Planner(Sink):
             "customer.changed",
             "project.created",
             "project.stage_changed",
-            "contract.amended",
+            "demand.revised",
             "resource.changed",
             "burn.revised",
             "forecast.revised",
@@ -61,8 +62,8 @@ class Planner(Sink):
         self._client = client
         self._ctx = ctx
         self._reference = settings.reference_name
-        self._forecast_field = settings.forecast_field
-        self._forecast_field_id: int | None = None
+        self._settings = settings
+        self._field_ids: dict[str, int] = {}
         self._roles = Roles(client, ctx, default_role=settings.default_role)
         self.worst_commit_s = settings.worst_commit_s
 
@@ -77,8 +78,8 @@ class Planner(Sink):
                 return await self._project_created(event)
             case ProjectStageChanged() as event:
                 return await self._change_project(event.project, translate.state_of(event))
-            case ContractAmended() as event:
-                return await self._change_project(event.project, translate.amended_project(event))
+            case DemandRevised() as event:
+                return await self._demand(event)
             case ResourceChanged() as event:
                 return await self._resource(event)
             case BurnRevised() as event:
@@ -262,14 +263,23 @@ class Planner(Sink):
         return body, links
 
     async def _outlook(self, event: ForecastRevised) -> Receipt:
-        project_id = await self._known("project", event.project)
-        budget = translate.outlook_budget(event)
-        receipt = _receipt("project", event.project, {"id": int(project_id)})
+        budget, text = translate.outlook_budget(event), translate.outlook_text(event)
+        return await self._budget_and_text(event.project, budget, "forecast_field", text)
+
+    async def _demand(self, event: DemandRevised) -> Receipt:
+        text = translate.demand_text(event)
+        return await self._budget_and_text(event.project, event.budget, "demand_field", text)
+
+    async def _budget_and_text(
+        self, project: str, budget: Decimal | None, setting: str, text: str
+    ) -> Receipt:
+        """Set the budget where one is known, and the text where ``setting`` names a field for it."""
+        project_id = await self._known("project", project)
+        receipt = _receipt("project", project, {"id": int(project_id)})
         if budget is not None:
-            receipt = await self._change_project(event.project, {"budget": budget}, project_id)
-        if self._forecast_field is not None:
-            field = await self._field_id(self._forecast_field)
-            text = translate.outlook_text(event)
+            receipt = await self._change_project(project, {"budget": budget}, project_id)
+        if (name := getattr(self._settings, setting)) is not None:
+            field = await self._field_id(setting, name)
             answer = await self._client.patch(
                 f"projects/{project_id}/custom-fields/text", {"id": field, "value": text}
             )
@@ -277,19 +287,19 @@ class Planner(Sink):
                 raise Unsure(f"custom field {field} of project {project_id} was answered with another text")
         return receipt
 
-    async def _field_id(self, name: str) -> int:
-        if self._forecast_field_id is None:
+    async def _field_id(self, setting: str, name: str) -> int:
+        if setting not in self._field_ids:
             async for field in self._client.every("custom-fields/text", {"model": "PROJECT"}):
                 if field.get("name") == name:
-                    self._forecast_field_id = int(field["id"])
+                    self._field_ids[setting] = int(field["id"])
                     break
             else:
                 raise Rejected(
                     f"there is no text field {name!r} on projects; create it in Settings > Custom Fields "
-                    f"or take forecast_field out of the settings",
+                    f"or take {setting} out of the settings",
                     reason="mapping",
                 )
-        return self._forecast_field_id
+        return self._field_ids[setting]
 
     async def _known(self, kind: str, key: str) -> str:
         remote_id = await self._ctx.crosswalk.remote_id(kind, key)

@@ -1,6 +1,6 @@
 """Runn's words into ours and back. Pure: no clock, no I/O."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import UTC, date, datetime, timedelta
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Any, Literal
@@ -9,15 +9,11 @@ from isthmus.events import (
     AssignmentChanged,
     AssignmentEnded,
     BurnRevised,
-    ContractAmended,
-    ContractLine,
-    FixedFee,
+    DemandRevised,
     ForecastRevised,
-    Milestones,
     ProjectCreated,
     ProjectStageChanged,
     ResourceChanged,
-    TimeAndMaterials,
 )
 
 PricingModel = Literal["tm", "fp", "nb"]
@@ -191,38 +187,11 @@ def state_of(event: ProjectStageChanged) -> dict[str, Any]:
     return dict(STATE_OF_STAGE[event.stage])
 
 
-def amended_project(event: ContractAmended) -> dict[str, Any]:
-    """Pricing model and budget after a change order; no budget where the lines name no amount."""
-    body: dict[str, Any] = {"pricingModel": pricing_of(event.lines)}
-    worth = worth_of(event.lines)
-    if worth is not None:
-        body["budget"] = worth
-    return body
-
-
-def pricing_of(lines: Sequence[ContractLine]) -> PricingModel:
-    """Fixed price unless the work on time is all there is, or worth more than the fixed amounts."""
-    if not lines:
-        return "nb"
-    timed = [line for line in lines if isinstance(line, TimeAndMaterials)]
-    fixed = [line for line in lines if not isinstance(line, TimeAndMaterials)]
-    if not fixed:
-        return "tm"
-    fixed_worth = worth_of(fixed) or Decimal(0)
-    return "tm" if (worth_of(timed) or Decimal(0)) > fixed_worth > 0 else "fp"
-
-
-def worth_of(lines: Sequence[ContractLine]) -> Decimal | None:
-    """The amounts the lines name: milestones, caps and fixed fees; None where they name none."""
-    amounts: list[Decimal] = []
-    for line in lines:
-        if isinstance(line, Milestones):
-            amounts += [term.amount for term in line.milestones]
-        elif isinstance(line, FixedFee):
-            amounts.append(line.amount)
-        elif isinstance(line, TimeAndMaterials) and line.cap_amount is not None:
-            amounts.append(line.cap_amount)
-    return sum(amounts, Decimal(0)) if amounts else None
+def demand_text(event: DemandRevised) -> str:
+    """What a change order asks for, for people: ``crm:C1 revision 2: 12000.00 EUR; consulting 96.00 h``."""
+    worth = "no budget" if event.budget is None else f"{event.budget} {event.currency}"
+    hours = [f"{service} {value} h" for service, value in event.hours.items()]
+    return "; ".join([f"{event.contract} revision {event.revision}: {worth}", *hours])
 
 
 def outlook_budget(event: ForecastRevised) -> Decimal | None:

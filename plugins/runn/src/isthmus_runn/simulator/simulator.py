@@ -18,10 +18,11 @@ Outcome = TypeVar("Outcome")
 USER = {"type": "user", "userId": 1}
 ROLES = ("Consultant", "Senior Consultant", "Project Manager")
 FORECAST_FIELD = "Revenue outlook"
+DEMAND_FIELD = "Contract demand"
 
 
 class RunnSimulator(Simulator):
-    """One Runn account with three roles and a text field on projects; everything else is made."""
+    """One Runn account with three roles and two text fields on projects; everything else is made."""
 
     plugin = "runn"
     rate_limit = 6000
@@ -41,9 +42,10 @@ class RunnSimulator(Simulator):
         self._api = Api(self, self._account)
         for name in ROLES:
             self._account.role(name)
-        field = {"name": FORECAST_FIELD, "model": "PROJECT", "description": None}
-        switches = {"required": False, "showInPlanner": True, "filterableInPlanner": False}
-        self._account.add("text_field", {**field, **switches})
+        for name in (FORECAST_FIELD, DEMAND_FIELD):
+            field = {"name": name, "model": "PROJECT", "description": None}
+            switches = {"required": False, "showInPlanner": True, "filterableInPlanner": False}
+            self._account.add("text_field", {**field, **switches})
 
     def routes(self) -> Sequence[BaseRoute]:
         methods = ["GET", "POST", "PUT", "PATCH", "DELETE"]
@@ -59,6 +61,7 @@ class RunnSimulator(Simulator):
             "token": next(iter(self.memory["tokens"]), ""),
             "default_role": ROLES[0],
             "forecast_field": FORECAST_FIELD,
+            "demand_field": DEMAND_FIELD,
             "overlap_s": 5,
             "worst_commit_s": 2.0,
         }
