@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, find, given, settings
 from hypothesis import strategies as st
 
 from isthmus.events import ChargeDetermined, ChargeHeld, ChargeReleased, TimeAndMaterials, encode, quantum
-from isthmus.process.rules import amounts, billing, desk, holds
+from isthmus.process.rules import amounts, billing, books, desk, holds
 from isthmus.process.rules.rows import Fact, Totals
 
 ENTRIES = "abcde"
@@ -288,7 +288,7 @@ def _included_hours_stay_used(monkeypatch: pytest.MonkeyPatch) -> None:
             del changes["included"]
         return replace(row, **changes)
 
-    monkeypatch.setattr(desk, "replace", sticky)
+    monkeypatch.setattr(books, "replace", sticky)
 
 
 def _stale_revisions_apply(monkeypatch: pytest.MonkeyPatch) -> None:

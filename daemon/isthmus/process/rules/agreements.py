@@ -19,6 +19,7 @@ from isthmus.events.control import ChangeOrderStepped, StepState
 from isthmus.events.finance import ChargeHeld, ChargeReleased
 from isthmus.process.face import States
 from isthmus.process.rules import calendar, index
+from isthmus.process.rules.books import worked_index
 from isthmus.process.rules.contracts import (
     cap_queue,
     contract_row,
@@ -30,7 +31,7 @@ from isthmus.process.rules.contracts import (
     terms_on,
     terms_queue,
 )
-from isthmus.process.rules.desk import HOURLY, Desk, worked_index
+from isthmus.process.rules.desk import HOURLY, Desk
 from isthmus.process.rules.holds import carry_on
 from isthmus.process.rules.models import MODELS
 from isthmus.process.rules.plan import Plan, Trouble, digits

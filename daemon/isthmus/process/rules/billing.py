@@ -19,8 +19,9 @@ from isthmus.events.work import (
 )
 from isthmus.process.face import States
 from isthmus.process.rules import agreements, calendar, index, periods
+from isthmus.process.rules.books import NAME
 from isthmus.process.rules.contracts import mapping_queue, period_queue, terms_queue, tie, today_of
-from isthmus.process.rules.desk import NAME, Desk
+from isthmus.process.rules.desk import Desk
 from isthmus.process.rules.holds import carry_on, put_in_place, save, wake
 from isthmus.process.rules.overtaken import overtake
 from isthmus.process.rules.rows import Contract, Dimensions, Fact, FactOrigin, Project, Work

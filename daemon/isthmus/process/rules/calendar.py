@@ -13,6 +13,7 @@ from isthmus.events.contract import FixedFee, Milestones
 from isthmus.events.control import CalendarTicked
 from isthmus.process.face import States
 from isthmus.process.rules import index
+from isthmus.process.rules.books import deferred_index, scheduled_index
 from isthmus.process.rules.contracts import (
     agenda_key,
     contract_row,
@@ -22,7 +23,7 @@ from isthmus.process.rules.contracts import (
     terms_on,
     today_of,
 )
-from isthmus.process.rules.desk import Desk, deferred_index, scheduled_index
+from isthmus.process.rules.desk import Desk
 from isthmus.process.rules.holds import save
 from isthmus.process.rules.models import MODELS, choose_line
 from isthmus.process.rules.plan import Plan

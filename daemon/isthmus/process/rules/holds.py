@@ -9,8 +9,9 @@ from msgspec.structs import replace
 from isthmus.events.contract import TimeAndMaterials
 from isthmus.process.rules import index
 from isthmus.process.rules.amounts import room_for_cheapest
+from isthmus.process.rules.books import fact_key
 from isthmus.process.rules.contracts import cap_queue, contract_row, newest_line, newest_terms
-from isthmus.process.rules.desk import Desk, fact_key
+from isthmus.process.rules.desk import Desk
 from isthmus.process.rules.rows import Fact, Totals, Work
 from isthmus.process.rules.time_and_materials import HOUR_STEP
 
