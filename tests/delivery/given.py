@@ -12,6 +12,7 @@ import trio
 from trio.testing import MockClock
 
 from isthmus.delivery.actor import LaneActor
+from isthmus.delivery.gate import Gate
 from isthmus.delivery.lane import Lane, LaneWatch
 from isthmus.delivery.peer import Peer
 from isthmus.delivery.policy import Breaker, RetryPolicy
@@ -145,6 +146,8 @@ class Road:
         self.bells = Doorbells()
         self.parking = Stands()
         self.watch = Noted()
+        self.gate: Gate | None = None
+        self.confirms: frozenset[str] = frozenset()
         self.actors: dict[str, LaneActor] = {}
         self.restarts: list[str] = []
 
@@ -173,6 +176,8 @@ class Road:
                     sibling_lanes=names,
                     wake=self._wake,
                     watch=self.watch,
+                    gate=self.gate,
+                    confirms=self.confirms,
                 )
                 self.actors[lane.name] = actor
                 nursery.start_soon(self._supervise, lane.name, actor.run)

@@ -12,10 +12,14 @@ from functools import partial
 import msgspec
 import trio
 
+from isthmus.app.calendar import NAME as CALENDAR
+from isthmus.app.calendar import Calendar
 from isthmus.app.connectors import ConnectorActor
 from isthmus.app.context import DaemonContext
+from isthmus.app.gates import ChargeGate, wake_when_opened
 from isthmus.app.misfits import misfits
 from isthmus.app.parking import StoreParking
+from isthmus.app.recorder import CONFIRMED, record_configuration
 from isthmus.app.snapshots import take_snapshots
 from isthmus.app.wiring import delivery_lanes, process_lanes, routes, siblings
 from isthmus.config import Config
@@ -29,18 +33,20 @@ from isthmus.ops.watches import IntakeMetrics, LaneMetrics
 from isthmus.process.actor import ProcessSurroundings, run_analytical, run_process
 from isthmus.process.registry import ANALYTICAL, TRANSACTIONAL
 from isthmus.runtime.doorbell import Doorbells
+from isthmus.runtime.patience import wait_out
 from isthmus.runtime.pulse import watch_loop
 from isthmus.runtime.supervisor import supervise
 from isthmus.sdk.connector import Connector, Opened
-from isthmus.store.errors import StoreFailed
-from isthmus.store.face import Store
+from isthmus.store.errors import StoreFailed, StoreFull
+from isthmus.store.face import Store, Tx
 
 log = logging.getLogger(__name__)
 
 __all__ = ["Daemon"]
 
-UNBILLED_BELL = "(unbilled)"
-"""No lane can have this name."""
+UNBILLED_BELL, CALENDAR_BELL, GATES_BELL = "(unbilled)", "(calendar)", "(gates)"
+"""No lane can have these names."""
+CHARGES = "charge.determined"
 
 
 def _utc_now() -> datetime:
@@ -81,6 +87,7 @@ class Daemon:
         self.unbilled = UnbilledLedger()
         self.misfits: dict[str, list[str]] = {}
         """By connector: what the configuration asks of it that it does not offer."""
+        self.calendar = Calendar(self.store, self.bells.of(CALENDAR_BELL), now, self.bells.ring_all)
         self._connectors = connectors
         self._settings = settings
         self.connector_actors = {instance: self._connector(instance) for instance in config.connectors}
@@ -129,6 +136,8 @@ class Daemon:
             sibling_lanes=family,
             wake=self._wake,
             watch=LaneMetrics(self.metrics, self.now),
+            gate=ChargeGate(name, lane.instance, self.now) if CHARGES in lane.kinds else None,
+            confirms=lane.kinds & CONFIRMED,
         )
 
     def peer_state(self, instance: str) -> str:
@@ -155,11 +164,18 @@ class Daemon:
             StoreFailed: the disk or the file cannot be trusted; the process must end at once.
         """
         await self.parking.forget_all()
+        at = self.now()
+        await wait_out(
+            StoreFull,
+            lambda: self.store.write(lambda tx: record_configuration(tx, self.config, self.lanes, at)),
+        )
         async with trio.open_nursery() as guards:
             guards.start_soon(self._watch_store)
             guards.start_soon(watch_loop, self.metrics.loop_late)
             guards.start_soon(self._supervise, "snapshots", partial(take_snapshots, self))
             guards.start_soon(self._supervise, "unbilled", self._count_unbilled)
+            guards.start_soon(self._supervise, CALENDAR, self.calendar.run)
+            guards.start_soon(self._supervise, "gates", self._open_gates)
             async with trio.open_nursery() as connectors:
                 for instance, actor in self.connector_actors.items():
                     connectors.start_soon(self._supervise, instance, actor.run)
@@ -174,6 +190,9 @@ class Daemon:
                     await self._drain(lanes)
                 connectors.cancel_scope.cancel()
             guards.cancel_scope.cancel()
+
+    def _record_configuration(self, tx: Tx) -> None:
+        record_configuration(tx, self.config, self.lanes, self.now())
 
     async def _drain(self, lanes: trio.Nursery) -> None:
         """Stop reading; let calls in hand end; after ``drain_s`` leave them to the next start."""
@@ -223,6 +242,12 @@ class Daemon:
         """Count from the beginning of the log: nothing of it is kept over a restart."""
         self.unbilled = UnbilledLedger()
         await follow(self.unbilled, self.store, self.bells.of(UNBILLED_BELL))
+
+    async def _open_gates(self) -> None:
+        gated = [name for name, lane in self.lanes.items() if CHARGES in lane.kinds]
+        await wake_when_opened(
+            self.store, self.bells.of(GATES_BELL), gated, partial(self._wake, gated), self.now
+        )
 
     async def _watch_store(self) -> None:
         """Nothing is acknowledged any more: leave the calls in hand, the next start looks them up."""

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from isthmus.config.convert import Converter, Wrong, build
+from isthmus.config.dimensions import check_dimensions
 from isthmus.config.model import Config, ConnectorConfig, DaemonConfig, LaneConfig
 from isthmus.config.places import KeyPath
 from isthmus.config.problems import Findings, Places, did_you_mean
@@ -18,7 +19,9 @@ from isthmus.process.registry import PROCESSES
 __all__ = ["gather", "load"]
 
 NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
-_TABLES = ("daemon", "connectors", "lanes", "routes")
+_TABLES = ("daemon", "connectors", "lanes", "routes", "dimensions")
+_SOURCES = ("calendar", "configuration")
+"""What tells facts beside connectors and processes."""
 
 
 def load(directory: Path, *, processes: Collection[str] = tuple(PROCESSES)) -> Config:
@@ -54,7 +57,7 @@ def gather(directory: Path, *, processes: Collection[str] = tuple(PROCESSES)) ->
         daemon = converter.struct(DaemonConfig, tables["daemon"], ("daemon",))
     connectors = {
         name: connector
-        for name, table in _named(tables["connectors"], "connectors", findings, processes)
+        for name, table in _named(tables["connectors"], "connectors", findings, [*processes, *_SOURCES])
         if not isinstance(connector := _connector(converter, findings, name, table), Wrong)
     }
     lanes = {
@@ -72,6 +75,7 @@ def gather(directory: Path, *, processes: Collection[str] = tuple(PROCESSES)) ->
         connectors=connectors,
         lanes=lanes,
         routes=routes,
+        dimensions=check_dimensions(tables["dimensions"], findings),
         places=places,
     )
 

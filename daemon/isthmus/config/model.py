@@ -9,7 +9,7 @@ from msgspec import Meta
 
 from isthmus.config.problems import Places, Problem
 
-__all__ = ["Config", "ConnectorConfig", "DaemonConfig", "LaneConfig"]
+__all__ = ["Config", "ConnectorConfig", "DaemonConfig", "DimensionsConfig", "LaneConfig"]
 
 Seconds = Annotated[float, Meta(gt=0, le=31_536_000)]
 Name = Annotated[str, Meta(min_length=1, max_length=100)]
@@ -93,6 +93,22 @@ class LaneConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
             raise ValueError("retry_first_s must not be more than retry_max_s")
 
 
+Dimension = Mapping[str, str]
+"""What one row sets: ``item``, ``service``, ``department``, ``class``, ``location``, or the ledger's own."""
+
+
+class DimensionsConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """``[dimensions.<entity>]``: how a legal entity's ledger names what is billed.
+
+    Once there is a table, what has no row in it waits with ``no_mapping``.
+    """
+
+    services: Mapping[str, Dimension] = {}
+    """By the service of hours."""
+    origins: Mapping[str, Dimension] = {}
+    """By the origin of everything else: expense, milestone, installment, retainer, subscription."""
+
+
 class Config(msgspec.Struct, frozen=True, kw_only=True):
     """A whole configuration that has passed all checks but those of the plugins' own settings."""
 
@@ -102,6 +118,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     lanes: Mapping[str, LaneConfig]
     routes: Mapping[str, tuple[str, ...]]
     """The lanes that carry each event kind."""
+    dimensions: Mapping[str, DimensionsConfig] = {}
+    """By legal entity."""
     places: Places
     """Where each key stands, for errors found later."""
     warnings: tuple[Problem, ...] = ()

@@ -10,6 +10,7 @@ import msgspec
 import trio
 
 from isthmus.delivery.attempt import Crash, Outcome, attempt, class_of
+from isthmus.delivery.gate import Gate, ask, ask_again
 from isthmus.delivery.judge import Ended, judge
 from isthmus.delivery.lane import Group, Item, Lane, LaneWatch
 from isthmus.delivery.peer import Peer
@@ -51,12 +52,16 @@ class LaneActor:
         sibling_lanes: Sequence[str] = (),
         wake: Callable[[Sequence[str]], None] = lambda lanes: None,
         watch: LaneWatch | None = None,
+        gate: Gate | None = None,
+        confirms: frozenset[str] = frozenset(),
     ) -> None:
         """
         Args:
             announce: Called when a receipt brought new facts into the log.
             sibling_lanes: All lanes of the same instance; they may wait for a record this one writes.
             wake: Rings the bells of lanes whose waiting deliveries became due.
+            gate: Asked in the transaction that opens a call; None lets everything through.
+            confirms: Kinds whose settling is recorded as a fact of its own, for whoever waits for it.
         """
         self._lane = lane
         self._peer = peer
@@ -67,6 +72,8 @@ class LaneActor:
         self._siblings = sibling_lanes or (lane.name,)
         self._wake = wake
         self._watch = watch or LaneWatch()
+        self._gate = gate
+        self._confirms = confirms
         self._window = Window(0)
         self._holds = lane.window
         self._settled_before: set[int] = set()
@@ -281,11 +288,22 @@ class LaneActor:
             return
         seqs = [item.seq for item in group.items]
         began = self._now()
-        call = await self._write(
-            lambda tx: intents.open_call(tx, lane.name, seqs, began, self._store.generation)
-        )
-        outcomes = await attempt(lane, sink, group.items)
-        self._tell_peer(outcomes)
+
+        def begin(tx: Tx) -> tuple[int | None, dict[int, Outcome]]:
+            kept = ask(self._gate, tx, group.items)
+            going = [seq for seq in seqs if seq not in kept]
+            opened = intents.open_call(tx, lane.name, going, began, self._store.generation) if going else None
+            return opened, kept
+
+        call, kept = await self._write(begin)
+        going = [item for item in group.items if item.seq not in kept]
+        if going:
+            sent = await attempt(lane, sink, going)
+            self._tell_peer(sent)
+            kept.update(zip((item.seq for item in going), sent, strict=True))
+        outcomes = [kept[seq] for seq in seqs]
+        if any(isinstance(outcome, Rejected) for outcome in outcomes):
+            outcomes = await self._store.read(lambda tx: ask_again(self._gate, tx, group.items, outcomes))
         await self._end(sink, group, call, outcomes)
 
     def _tell_peer(self, outcomes: Sequence[Outcome]) -> None:
@@ -338,6 +356,7 @@ class LaneActor:
             call=call,
             rests=self._peer.rests,
             sibling_lanes=self._siblings,
+            confirms=self._confirms,
             now=now,
         )
 

@@ -37,6 +37,7 @@ def judge(
     rests: int,
     sibling_lanes: Sequence[str],
     now: datetime,
+    confirms: frozenset[str] = frozenset(),
 ) -> Ended:
     """Sort the outcomes of one call.
 
@@ -88,6 +89,7 @@ def judge(
         position=window.position_without(settled),
         hold_on_dead=lane.hold_on_dead,
         sibling_lanes=sibling_lanes,
+        confirms=confirms,
     )
     return Ended(
         settlement=settlement, outcomes=outcomes, put_back=put_back, rest_until=rest_until, park=park

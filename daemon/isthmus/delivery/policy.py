@@ -17,6 +17,7 @@ __all__ = [
     "DeadLetter",
     "Fate",
     "InDoubt",
+    "NotYet",
     "Park",
     "Rest",
     "RetryAt",
@@ -29,6 +30,10 @@ CRASHES_MAX = 3
 """A delivery in hand when the connector's code broke this often is a dead letter, not a fourth crash."""
 REST_MIN_S, REST_MAX_S = 1.0, 86400.0
 """Bounds of a pause a peer may ask for: 0 would be a hot loop, a year a typing error."""
+
+
+class NotYet(Unmet):
+    """It waits for our own side, however long that takes; the peer was not asked."""
 
 
 class RetryPolicy(msgspec.Struct, frozen=True, kw_only=True):
@@ -108,7 +113,7 @@ def decide(
             return InDoubt(None)
         case Unsure() if delivery_class is DeliveryClass.B:
             return InDoubt(None if too_old else now + timedelta(seconds=max(worst_commit_s, pause)))
-    if too_old:
+    if too_old and not isinstance(error, NotYet):
         return DeadLetter("missing" if isinstance(error, Unmet) else "other", str(error))
     if isinstance(error, Unmet):
         # A link that arrives ends the wait; looking for it is only for what arrives unseen.

@@ -6,6 +6,7 @@ from hashlib import sha256
 
 import msgspec
 
+from isthmus.delivery.confirm import Word, confirmations
 from isthmus.delivery.lane import Item
 from isthmus.delivery.policy import DeadLetter, InDoubt, RetryAt
 from isthmus.sdk.connector import Receipt
@@ -55,6 +56,8 @@ class Settlement(msgspec.Struct, kw_only=True):
     position: int
     hold_on_dead: bool
     sibling_lanes: Sequence[str]
+    confirms: frozenset[str] = frozenset()
+    """Kinds whose settling is a fact of its own."""
 
 
 def settle(tx: Tx, ended: Settlement, now: datetime) -> int:
@@ -93,12 +96,33 @@ def settle(tx: Tx, ended: Settlement, now: datetime) -> int:
             facts += len(event_log.append(tx, done.receipt.facts, now).new)
     for failed in ended.failures:
         _fail(tx, ended, failed, now)
+    if ended.confirms:
+        words = confirmations(tx, lane, ended.instance, ended.confirms, _words(ended), now)
+        facts += len(event_log.append(tx, words, now).new)
     if linked:
         recovery.wake_unmet(tx, ended.sibling_lanes, now)
     if ended.call is not None:
         intents.close_call(tx, ended.call)
     lanes.advance(tx, lane, ended.position)
     return facts
+
+
+def _words(ended: Settlement) -> list[Word]:
+    """What is over for now: delivered, refused, or in doubt; what is tried again says nothing yet."""
+    words = [
+        Word(item=each.item, outcome="delivered", detail=each.receipt.remote_id) for each in ended.successes
+    ]
+    words += [
+        Word(item=each.item, outcome="delivered", detail=f"folded into {each.by.event_id}")
+        for each in ended.folded
+    ]
+    for failed in ended.failures:
+        match failed.fate:
+            case DeadLetter(text=text):
+                words.append(Word(item=failed.item, outcome="refused", detail=text))
+            case InDoubt():
+                words.append(Word(item=failed.item, outcome="in_doubt", detail=failed.text))
+    return words
 
 
 def _fail(tx: Tx, ended: Settlement, failed: Failure, now: datetime) -> None:

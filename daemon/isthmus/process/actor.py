@@ -27,13 +27,13 @@ from isthmus.store.face import Store, Tx
 log = logging.getLogger(__name__)
 T = TypeVar("T", bound=msgspec.Struct)
 
-__all__ = ["ProcessSurroundings", "run_analytical", "run_process"]
+__all__ = ["ProcessSurroundings", "StoredRows", "run_analytical", "run_process"]
 
 BATCH = 200
 PENDING = "pending:"
 
 
-class _Rows:
+class StoredRows:
     """The rows of one process inside one transaction; each is read once and written once."""
 
     def __init__(self, tx: Tx, process: str) -> None:
@@ -137,7 +137,7 @@ async def _turn(
 
     def unit(tx: Tx) -> tuple[int, int]:
         rows, scanned = event_log.read_after(tx, position, process.consumes, size)
-        state = _Rows(tx, process.name)
+        state = StoredRows(tx, process.name)
         outputs = 0
         for row in rows:
             if around.entities is not None and row.entity not in around.entities:
@@ -269,7 +269,7 @@ def _fold(
     lane, at = around.lane, around.now()
     position = lanes.position(tx, lane)
     rows, scanned = event_log.read_after(tx, position, process.consumes, size)
-    state = _Rows(tx, process.name)
+    state = StoredRows(tx, process.name)
     waiting = state.get(PENDING, _PendingKeys) or _PendingKeys(keys={})
     keys = dict(waiting.keys)
     for row in rows:
@@ -297,7 +297,7 @@ def _fold(
     return _Folded(moved=scanned > position, outputs=outputs, next_at=next_at)
 
 
-def _publish(tx: Tx, process: AnalyticalProcess, key: str, state: _Rows, at: datetime) -> int:
+def _publish(tx: Tx, process: AnalyticalProcess, key: str, state: StoredRows, at: datetime) -> int:
     """Log what is to be said of a key; how many new events that were."""
     held = state.get(PENDING + key, _Pending)
     assert held is not None and held.basis, "a key waits because a fact named it"

@@ -55,3 +55,8 @@ def seqs_since(tx: Tx, lane: str, seq: int) -> set[int]:
 def wake_unmet(tx: Tx, lanes: Sequence[str], now: datetime) -> int:
     """A record arrived that others may wait for: what waits for one is due now; how many that are."""
     return sum(tx.run("deliveries_wake_unmet", lane=lane, now=now) for lane in lanes)
+
+
+def wake_gated(tx: Tx, lanes: Sequence[str], now: datetime) -> int:
+    """A gate of our own may be open: what waits for it is due now; how many that are."""
+    return sum(tx.run("deliveries_wake_gated", lane=lane, now=now) for lane in lanes)

@@ -228,7 +228,7 @@ def _line_that_made(key: str, contract: Contract, work: Work, states: States) ->
 def _dimensions(entity: str, work: Work, states: States) -> dict[str, str] | Trouble:
     """What the entity's mapping says; nothing where it has none. No default is guessed."""
     known = states.get(f"dimensions:{entity}", Dimensions)
-    if known is None:
+    if known is None or not (known.services or known.origins):
         return {}
     table, name = (
         (known.services, work.service or "") if work.origin == "time" else (known.origins, work.origin)

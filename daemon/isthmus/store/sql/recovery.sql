@@ -23,3 +23,8 @@ SELECT seq FROM deliveries WHERE lane = :lane AND seq > :seq;
 -- What waits for a record of the peer is due at once.
 UPDATE deliveries SET due_at = :now
 WHERE lane = :lane AND state = 'waiting' AND due_at > :now AND error_class = 'Unmet';
+
+-- name: deliveries_wake_gated
+-- What waits for a period to be reopened is due at once.
+UPDATE deliveries SET due_at = :now
+WHERE lane = :lane AND state = 'waiting' AND due_at > :now AND error_class = 'NotYet';
