@@ -285,7 +285,7 @@ async def wait_until(holds: Callable[[], Awaitable[bool]]) -> None:
 
 
 class Ledger(msgspec.Struct, frozen=True, kw_only=True):
-    """What the store of a stopped daemon holds."""
+    """What the store of a stopped daemon holds, but for the days that began meanwhile."""
 
     kinds: dict[str, int]
     ids: Sequence[str]
@@ -299,7 +299,7 @@ async def ledger(store: Store, firm: Firm) -> Ledger:
     names = [name for name, lane in firm.config().lanes.items() if lane.connector]
 
     def unit(tx: Tx) -> Ledger:
-        rows = log.search(tx, limit=100_000)
+        rows = [row for row in log.search(tx, limit=100_000) if row.kind != "calendar.ticked"]
         kinds: dict[str, int] = {}
         for row in rows:
             kinds[row.kind] = kinds.get(row.kind, 0) + 1
