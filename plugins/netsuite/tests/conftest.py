@@ -12,7 +12,15 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
-from isthmus.events import BusinessEvent, ChargeDetermined, CustomerChanged, ProjectCreated, round_money
+from isthmus.events import (
+    BusinessEvent,
+    ChargeDetermined,
+    CustomerChanged,
+    ProjectCreated,
+    ScheduledInstallment,
+    ScheduleRevised,
+    round_money,
+)
 from isthmus.sdk import Delivery, Opened, Receipt, Secret
 from isthmus.sdk.simulator import started
 from isthmus.sdk.testing import FakeContext
@@ -122,6 +130,32 @@ def project() -> ProjectCreated:
         currency="EUR",
         budget=Decimal("20000.00"),
     )
+
+
+@pytest.fixture
+def schedule() -> Callable[..., ScheduleRevised]:
+    """The schedule of crm:C1 on crm:P1: one instalment, planned unless said otherwise."""
+
+    def made(revision: int = 1, contract: str = "crm:C1", state: str = "planned") -> ScheduleRevised:
+        row = ScheduledInstallment(
+            key=f"{contract}/F/1",
+            line="F",
+            due_on=date(2026, 11, 1),
+            amount=Decimal("300.00"),
+            state=state,
+        )
+        return ScheduleRevised(
+            source="schedule",
+            occurred_at=NOW,
+            entity="us",
+            contract=contract,
+            revision=revision,
+            installments=[row],
+            project="crm:P1",
+            currency="EUR",
+        )
+
+    return made
 
 
 @pytest.fixture

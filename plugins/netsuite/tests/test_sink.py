@@ -9,7 +9,14 @@ import msgspec
 import pytest
 import trio
 
-from isthmus.events import BusinessEvent, ChargeDetermined, ChargePosted, CustomerChanged, ProjectCreated
+from isthmus.events import (
+    BusinessEvent,
+    ChargeDetermined,
+    ChargePosted,
+    CustomerChanged,
+    ProjectCreated,
+    ScheduleRevised,
+)
 from isthmus.sdk import Delivery, Opened, Receipt, Rejected, Retryable, Throttled, Unmet, Unsure
 from isthmus.sdk.simulator import Fault, Match
 from isthmus.sdk.testing import FakeContext, SinkCase, SinkContract
@@ -18,6 +25,7 @@ from isthmus_netsuite.client import Client
 from isthmus_netsuite.simulator import NetSuiteSimulator
 
 Deliver = Callable[[BusinessEvent], Awaitable[Receipt]]
+MakeSchedule = Callable[..., ScheduleRevised]
 MakeCharge = Callable[..., ChargeDetermined]
 OpenWith = Callable[..., AbstractAsyncContextManager[Opened]]
 
@@ -51,12 +59,15 @@ class TestNetSuiteSink(SinkContract):
         customer: CustomerChanged,
         project: ProjectCreated,
         charge: MakeCharge,
+        schedule: MakeSchedule,
     ) -> SinkCase:
         assert opened.sink is not None
         milestone = {"origin": "milestone", "quantity": "1", "unit_price": "500.00"}
         events: list[BusinessEvent] = [
             customer,
             project,
+            schedule(),
+            schedule(2, state="billed"),
             charge("billing:t1"),
             charge("billing:t2", amount="-1200.00", reverses="billing:t1"),
             charge("billing:e1", origin="expense", quantity="1", unit_price="88.10"),
@@ -97,6 +108,43 @@ async def test_a_sink_that_posts_instead_of_upserting_breaks_the_contract(
     )
     with pytest.raises(AssertionError):
         await SinkContract().test_a_lost_response_doubles_nothing(case)
+
+
+def shown(simulator: NetSuiteSimulator) -> list[str]:
+    text: str = _only(simulator, "job").fields["custentity_isth_schedule"]
+    return text.splitlines()
+
+
+async def test_the_newest_schedule_stands_on_the_job(
+    shell: None, simulator: NetSuiteSimulator, deliver: Deliver, schedule: MakeSchedule
+) -> None:
+    await deliver(schedule())
+    assert shown(simulator) == ["crm:C1, schedule 1", "2026-11-01 F 300.00 EUR planned"]
+    receipt = await deliver(schedule(2, state="billed"))
+    assert shown(simulator) == ["crm:C1, schedule 2", "2026-11-01 F 300.00 EUR billed"]
+    job = _only(simulator, "job")
+    assert (receipt.remote_id, receipt.detail) == (f"job/{job.id}", "crm:C1, schedule 2")
+
+
+async def test_schedules_of_two_contracts_stand_beside_each_other_even_when_told_at_once(
+    shell: None, simulator: NetSuiteSimulator, deliver: Deliver, schedule: MakeSchedule
+) -> None:
+    async with trio.open_nursery() as nursery:
+        for contract in ("crm:C2", "crm:C1"):
+            nursery.start_soon(deliver, schedule(1, contract))
+    await deliver(schedule(2, "crm:C2", "paused"))
+    assert shown(simulator) == [
+        "crm:C1, schedule 1",
+        "2026-11-01 F 300.00 EUR planned",
+        "",
+        "crm:C2, schedule 2",
+        "2026-11-01 F 300.00 EUR paused",
+    ]
+
+
+async def test_a_schedule_waits_for_its_project(deliver: Deliver, schedule: MakeSchedule) -> None:
+    with pytest.raises(Unmet, match="crm:P1"):
+        await deliver(schedule())
 
 
 async def test_the_receipt_names_the_record_and_tells_that_it_is_posted(
@@ -273,7 +321,7 @@ async def test_a_project_that_was_deleted_in_netsuite_is_a_missing_reference(
 @pytest.mark.parametrize(
     ("settings", "changes", "words"),
     [
-        pytest.param({"default_item": None}, {}, "no item for service 'consulting'", id="no item"),
+        pytest.param({"default_item": None}, {}, "no item for 'consulting'", id="no item"),
         pytest.param({"default_employee": None}, {}, "'psa:7' has no employee", id="no employee"),
         pytest.param(
             {"dimensions": {"department": {"sales": "1"}}},
@@ -460,7 +508,12 @@ async def test_a_kind_that_is_not_accepted_is_rejected(
     opened: Opened, deliver: Deliver, project: ProjectCreated
 ) -> None:
     assert opened.sink is not None
-    assert opened.sink.accepts == {"customer.changed", "project.created", "charge.determined"}
+    assert opened.sink.accepts == {
+        "customer.changed",
+        "project.created",
+        "schedule.revised",
+        "charge.determined",
+    }
     from isthmus.events import ProjectStageChanged
 
     changed = ProjectStageChanged(

@@ -225,3 +225,24 @@ def _time(*, quantity: Decimal, unit_price: Decimal, amount: Decimal) -> ChargeD
         unit_price=unit_price,
         amount=amount,
     )
+
+
+@pytest.mark.parametrize(
+    ("origin", "reverses", "type"),
+    [
+        pytest.param("time", None, "timeBill", id="time is billable work"),
+        pytest.param("time", "billing:e0", "timeBill", id="and so is its reversal, with negative hours"),
+        pytest.param("retainer_overage", None, "timeBill", id="hours beyond a retainer are somebody's work"),
+        pytest.param("expense", None, "charge", id="an expense is a charge"),
+        pytest.param("milestone", None, "invoice", id="a milestone is an invoice awaiting approval"),
+        pytest.param("installment", None, "invoice", id="so is an instalment"),
+        pytest.param("retainer", None, "invoice", id="and a retainer's period"),
+        pytest.param("subscription", None, "invoice", id="and a subscription's"),
+        pytest.param("retainer", "billing:e0", "creditMemo", id="its reversal is a credit memo"),
+    ],
+)
+def test_each_origin_has_its_record(
+    charge: Callable[..., ChargeDetermined], origin: str, reverses: str | None, type: str
+) -> None:
+    event = charge(origin=origin, reverses=reverses)
+    assert translate.record_type(event) == type

@@ -20,6 +20,7 @@ CUSTOM_FIELDS = (
     "custbody_isth_contract",
     "custentity_isth_contract",
     "custentity_isth_budget",
+    "custentity_isth_schedule",
 )
 CLOCK_MAX_S = 60.0
 

@@ -71,7 +71,8 @@ class NetSuiteSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
         None
     )
     items: Annotated[
-        dict[str, str], _about("Internal id of the service item by our service or expense category.")
+        dict[str, str],
+        _about("Internal id of the item, by a charge's `item` dimension, else its service, else its origin."),
     ] = {}
     default_item: Annotated[
         str | None, _about("Item of services not listed; absent: such charges are rejected.")

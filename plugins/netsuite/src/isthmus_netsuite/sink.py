@@ -3,7 +3,16 @@
 from decimal import Decimal
 from typing import Any
 
-from isthmus.events import BusinessEvent, ChargeDetermined, ChargePosted, CustomerChanged, ProjectCreated
+import trio
+
+from isthmus.events import (
+    BusinessEvent,
+    ChargeDetermined,
+    ChargePosted,
+    CustomerChanged,
+    ProjectCreated,
+    ScheduleRevised,
+)
 from isthmus.sdk import Context, Delivery, DeliveryClass, Link, Receipt, Rejected, Sink, Unmet, Unsure
 from isthmus_netsuite import translate
 from isthmus_netsuite.client import Client
@@ -15,7 +24,7 @@ from isthmus_netsuite.translate import APPROVED, Refs
 class NetSuiteSink(Sink):
     """Writes records and reads them back: a receipt means NetSuite holds that amount under that id."""
 
-    accepts = frozenset({"customer.changed", "project.created", "charge.determined"})
+    accepts = frozenset({"customer.changed", "project.created", "schedule.revised", "charge.determined"})
 
     def __init__(
         self, client: Client, directory: Directory, settings: NetSuiteSettings, ctx: Context
@@ -25,6 +34,7 @@ class NetSuiteSink(Sink):
         self._settings = settings
         self._ctx = ctx
         self.concurrency = settings.concurrency
+        self._schedules = trio.Lock()
 
     def delivery_class(self, event: BusinessEvent) -> DeliveryClass:
         """A throughout: NetSuite keeps one record per external id."""
@@ -36,6 +46,8 @@ class NetSuiteSink(Sink):
                 return await self._customer(event)
             case ProjectCreated() as event:
                 return await self._project(event)
+            case ScheduleRevised() as event:
+                return await self._schedule(event)
             case ChargeDetermined() as event:
                 return await self._charge(event)
             case other:
@@ -103,6 +115,21 @@ class NetSuiteSink(Sink):
             links=[Link(kind=kind, key=key, remote_id=id)],
         )
 
+    async def _schedule(self, event: ScheduleRevised) -> Receipt:
+        """Write the schedule into a text field of the job, beside those of the project's other contracts."""
+        if event.project is None:
+            raise Rejected(f"the schedule of {event.contract} names no project", reason="missing")
+        job = await self._ctx.crosswalk.remote_id("project", event.project)
+        if job is None:
+            raise Unmet(f"project {event.project} is not in NetSuite yet")
+        async with self._schedules:  # two contracts of one project must not overwrite each other
+            record = await self._client.read("job", id=job)
+            if record is None:
+                raise Rejected(f"job {job} is no more; unlink {event.project}, then retry", reason="missing")
+            text = translate.schedule(event, str(record.get(SCHEDULE) or ""))
+            id = await self._client.change("job", job, {SCHEDULE: text})
+        return Receipt(remote_id=f"job/{id}", detail=f"{event.contract}, schedule {event.revision}")
+
     async def _charge(self, event: ChargeDetermined) -> Receipt:
         """Look, write, read back; a record that is there already is adopted, never changed."""
         type = translate.record_type(event)
@@ -159,11 +186,12 @@ class NetSuiteSink(Sink):
         job = await self._ctx.crosswalk.remote_id("project", event.project)
         if job is None:
             raise Unmet(f"project {event.project} is not in NetSuite yet")
-        item = self._settings.items.get(event.service or "", self._settings.default_item)
+        named = event.dimensions.get("item") or event.service or event.origin
+        item = self._settings.items.get(named, self._settings.default_item)
         if item is None:
-            raise Rejected(f"no item for service {event.service!r}; add it to items", reason="mapping")
+            raise Rejected(f"no item for {named!r}; add it to items", reason="mapping")
         employee = None
-        if event.origin == "time":
+        if event.origin in translate.HOURS:
             employee = await self._employee(event.resource)
         return Refs(
             job=job,
@@ -217,4 +245,5 @@ class NetSuiteSink(Sink):
         return id if approved and open_amount >= -event.amount else None
 
 
+SCHEDULE = "custentity_isth_schedule"
 _DOCUMENTS = ("invoice", "creditMemo")

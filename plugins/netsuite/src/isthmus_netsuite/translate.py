@@ -11,11 +11,13 @@ from typing import Any, Literal
 
 import msgspec
 
-from isthmus.events import ChargeDetermined, CustomerChanged, ProjectCreated, round_money
+from isthmus.events import ChargeDetermined, CustomerChanged, ProjectCreated, ScheduleRevised, round_money
 
 RecordType = Literal["timeBill", "charge", "invoice", "creditMemo"]
 Body = dict[str, Any]
 
+HOURS = ("time", "retainer_overage")
+"""Origins whose quantity is hours somebody worked."""
 NAME_MAX = 83
 MEMO_MAX = 999
 PENDING_APPROVAL = "1"
@@ -40,7 +42,7 @@ class Refs(msgspec.Struct, frozen=True, kw_only=True):
 
 def record_type(charge: ChargeDetermined) -> RecordType:
     """Where a charge goes: work becomes billable work, everything else an invoice awaiting approval."""
-    if charge.origin == "time":
+    if charge.origin in HOURS:
         return "timeBill"
     if charge.origin == "expense":
         return "charge"
@@ -80,6 +82,22 @@ def job(event: ProjectCreated, *, customer: str, currency: str | None, subsidiar
     if subsidiary is not None:
         body["subsidiary"] = ref(subsidiary)
     return body
+
+
+def schedule(event: ScheduleRevised, held: str) -> str:
+    """The billing schedules of a job for people, one block per contract: this contract's is replaced.
+
+    Args:
+        held: What the field holds now; blocks of other contracts stay as they are.
+    """
+    currency = f" {event.currency}" if event.currency else ""
+    head = f"{event.contract}, schedule {event.revision}"
+    rows = [
+        f"{row.due_on} {row.line or '-'} {row.amount}{currency} {row.state}" for row in event.installments
+    ]
+    blocks = {block.partition(", schedule ")[0]: block for block in held.split("\n\n") if block.strip()}
+    blocks[event.contract] = "\n".join([head, *rows])
+    return "\n\n".join(blocks[contract] for contract in sorted(blocks))
 
 
 def charge(event: ChargeDetermined, refs: Refs) -> Body:

@@ -22,7 +22,9 @@ CUSTOM_COLUMNS = dict.fromkeys(
 CUSTOM_BODY = dict.fromkeys(
     ["custbody_isth_charge", "custbody_isth_amount", "custbody_isth_contract"], "text"
 )
-CUSTOM_ENTITY = dict.fromkeys(["custentity_isth_contract", "custentity_isth_budget"], "text")
+CUSTOM_ENTITY = dict.fromkeys(
+    ["custentity_isth_contract", "custentity_isth_budget", "custentity_isth_schedule"], "text"
+)
 SEGMENTS = {
     "subsidiary": "ref:subsidiary",
     "department": "ref:department",
