@@ -1,0 +1,32 @@
+"""How a command asks: the running daemon, or the store of one that does not run."""
+
+from pathlib import Path
+from typing import Any
+
+__all__ = ["ask", "offline_ask"]
+
+
+def ask(
+    method: str, path: str, config: Path | None, *, order: dict[str, Any] | None = None, **params: Any
+) -> Any:
+    """One question to the running daemon."""
+    import trio
+
+    from isthmus.cli.client import connected
+
+    async def main() -> Any:
+        async with connected(config) as client:
+            if method == "GET":
+                return await client.get(path, **params)
+            return await client.post(path, order, **params)
+
+    return trio.run(main)
+
+
+def offline_ask(config: Path | None, question: Any) -> Any:
+    """One question to the store itself."""
+    import trio
+
+    from isthmus.cli.client import ask_store
+
+    return trio.run(ask_store, config, question)
