@@ -79,8 +79,8 @@ class DeliverySettled(BusinessEvent, frozen=True, kw_only=True, tag="delivery.se
     KEY: ClassVar[str] = "delivery"
     SUBJECT: ClassVar[str] = "event"
 
-    delivery: Key
-    """``<lane>|<event>``"""
+    delivery: str
+    """``<lane>|<event>``; longer than a key, as ids of derived facts are."""
     event: str
     """The id of the fact."""
     lane: str

@@ -31,6 +31,8 @@ def timeline(steps: Sequence[Any], *, fold: bool = True) -> list[dict[str, str]]
     """
     groups: list[list[dict[str, Any]]] = []
     for step in (msgspec.to_builtins(step) for step in steps):
+        if fold and _said_already(step):
+            continue
         if fold and groups and _alike(groups[-1][0], step):
             groups[-1].append(step)
         else:
@@ -48,6 +50,12 @@ def timeline(steps: Sequence[Any], *, fold: bool = True) -> list[dict[str, str]]
 def _alike(first: dict[str, Any], step: dict[str, Any]) -> bool:
     """Whether a step goes into the row of another: the same type on the same day."""
     return bool(first["type"] == step["type"] and first["recorded_at"][:10] == step["recorded_at"][:10])
+
+
+def _said_already(step: dict[str, Any]) -> bool:
+    """Whether a step only repeats what ``arrived`` shows beside the fact that was delivered."""
+    event = step["event"]
+    return bool(step["type"].startswith("delivery.settled/") and event.get("outcome") == "delivered")
 
 
 def _row(group: list[dict[str, Any]]) -> dict[str, str]:
