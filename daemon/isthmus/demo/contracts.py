@@ -3,13 +3,18 @@
 `expected_cents` shares no code with the billing rules: the closing table compares the ERPs with it.
 """
 
+from calendar import monthrange
 from collections.abc import Iterable
+from datetime import date
 from decimal import Decimal
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
-__all__ = ["CONTRACTS", "Contract", "Expense", "Hours", "expected_cents"]
+__all__ = ["CONTRACTS", "Contract", "Expense", "Hours", "Retainer", "Subscription", "expected_cents"]
+
+FIRST, LAST = date(2026, 10, 1), date(2026, 10, 31)
+"""The month the demo plays in; whatever the calendar bills in it is due by the time anybody plays."""
 
 
 class Hours(msgspec.Struct, frozen=True, kw_only=True):
@@ -25,6 +30,21 @@ class Expense(msgspec.Struct, frozen=True, kw_only=True):
     cents: int
 
 
+class Retainer(msgspec.Struct, frozen=True, kw_only=True):
+    """An amount for the month with hours in it; in whole units of the currency."""
+
+    amount: int
+    hours: int
+    overage_rate: int
+
+
+class Subscription(msgspec.Struct, frozen=True, kw_only=True):
+    """An amount for a whole month, from a day of it."""
+
+    amount: int
+    starts_on: date
+
+
 class Contract(msgspec.Struct, frozen=True, kw_only=True):
     """One deal of the demo. Rates and caps in whole units of the currency."""
 
@@ -33,12 +53,17 @@ class Contract(msgspec.Struct, frozen=True, kw_only=True):
     entity: str
     currency: str
     time_zone: str
-    rates: dict[str, int]
+    rates: dict[str, int] = {}
     included_hours: int = 0
     cap: int | None = None
     raised_cap: int | None = None
     """The cap after the change order."""
     milestones: dict[str, int] = {}
+    fees: dict[str, int] = {}
+    """Instalments of a fixed fee, by the day they are due."""
+    retainer: Retainer | None = None
+    subscription: Subscription | None = None
+    period_policy: Literal["hold", "next_open"] = "hold"
     expenses: bool = False
     entries: int = 0
     """Time entries logged for it."""
@@ -68,12 +93,42 @@ class Contract(msgspec.Struct, frozen=True, kw_only=True):
             {"Line__c": "M", "Model__c": "milestone", "Title__c": title, "Amount__c": f"{amount}.00"}
             for title, amount in self.milestones.items()
         ]
+        rows += [
+            {"Line__c": "F", "Model__c": "fixed_fee", "Due_On__c": due_on, "Amount__c": f"{amount}.00"}
+            for due_on, amount in self.fees.items()
+        ]
+        month = {"Every__c": "month", "Ends_On__c": f"{LAST}"}
+        if self.retainer is not None:
+            rows.append(
+                {
+                    "Line__c": "R",
+                    "Model__c": "retainer",
+                    "Amount__c": f"{self.retainer.amount}.00",
+                    "Included_Hours__c": f"{self.retainer.hours}",
+                    "Overage_Rate__c": f"{self.retainer.overage_rate}.00",
+                    "Starts_On__c": f"{FIRST}",
+                    **month,
+                }
+            )
+        if self.subscription is not None:
+            rows.append(
+                {
+                    "Line__c": "S",
+                    "Model__c": "subscription",
+                    "Amount__c": f"{self.subscription.amount}.00",
+                    "Starts_On__c": f"{self.subscription.starts_on}",
+                    "In_Advance__c": True,
+                    **month,
+                }
+            )
         return rows
 
     @property
     def value(self) -> int:
         """What the deal is worth to sales."""
-        return sum(self.milestones.values()) + (self.cap or 25_000)
+        scheduled = sum(self.fees.values()) + (self.retainer.amount if self.retainer else 0)
+        scheduled += self.subscription.amount if self.subscription else 0
+        return sum(self.milestones.values()) + scheduled + (self.cap or 25_000)
 
 
 CONTRACTS = (
@@ -113,6 +168,29 @@ CONTRACTS = (
         entries=60,
         people={"Consultant Four": "Consulting", "Developer Two": "Development"},
     ),
+    Contract(
+        account="Lumen Retail",
+        deal="Managed services",
+        entity="acme-us",
+        currency="USD",
+        time_zone="America/Chicago",
+        retainer=Retainer(amount=6_000, hours=20, overage_rate=140),
+        subscription=Subscription(amount=1_250, starts_on=date(2026, 10, 12)),
+        period_policy="next_open",
+        entries=20,
+        people={"Consultant Five": "Consulting"},
+    ),
+    Contract(
+        account="Alpenbahn Technik",
+        deal="Compliance check",
+        entity="acme-de",
+        currency="EUR",
+        time_zone="Europe/Vienna",
+        rates={"consulting": 110},
+        fees={"2026-10-01": 6_000, "2026-10-15": 9_000},
+        entries=10,
+        people={"Consultant Six": "Consulting"},
+    ),
 )
 
 
@@ -129,18 +207,26 @@ def expected_cents(
     Included hours and caps are only used with one rate here, so the order of the entries does not matter,
     and a quarter of an hour at that rate divides the cap.
     """
-    total = 0
-    included = contract.included_hours * 100
+    total = sum(amount * 100 for amount in contract.fees.values())
+    if contract.subscription is not None:
+        whole = monthrange(FIRST.year, FIRST.month)[1]
+        days = (LAST - contract.subscription.starts_on).days + 1
+        total += (2 * contract.subscription.amount * 100 * days + whole) // (2 * whole)
+    worked = 0
+    included = (contract.retainer.hours if contract.retainer else contract.included_hours) * 100
     for entry in work:
         free = min(included, entry.hundredths)
         included -= free
-        total += (entry.hundredths - free) * contract.rates[entry.service]
+        rate = contract.retainer.overage_rate if contract.retainer else contract.rates[entry.service]
+        worked += (entry.hundredths - free) * rate
     limit = cap if cap is not None else contract.cap
     if limit is not None:
-        total = min(total, limit * 100)
+        worked = min(worked, limit * 100)
+    if contract.retainer is not None:
+        total += contract.retainer.amount * 100
     if contract.expenses:
         total += sum(expense.cents for expense in expenses)
-    return total + sum(contract.milestones[title] * 100 for title in achieved)
+    return total + worked + sum(contract.milestones[title] * 100 for title in achieved)
 
 
 def cents(amount: str | Decimal) -> int:

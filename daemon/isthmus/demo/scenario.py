@@ -119,11 +119,22 @@ async def win(scenario: Scenario) -> None:
             signed_on="2026-09-21",
             starts_on="2026-10-01",
             time_zone=contract.time_zone,
+            period_policy=contract.period_policy,
         )
         if number == 0:
             await crm.do("expire_sessions")
             scenario.faults.append("session expired")
     await scenario.settled("project ")
+
+
+async def fall_due(scenario: Scenario) -> None:
+    """What the contracts make due by the calendar is billed without anybody's approval."""
+
+    async def billed() -> bool:
+        found = await scenario.count("netsuite", "invoice"), await scenario.count("ledger", "charge")
+        return found >= (2, 2)
+
+    await scenario.until("instalments, the retainer and the subscription in the ERPs", billed)
 
 
 async def staff(scenario: Scenario) -> None:
@@ -233,11 +244,27 @@ async def correct(scenario: Scenario) -> None:
 
 
 async def late(scenario: Scenario) -> None:
-    """Time for a month that is closed waits with a reason; it is billed when the month is open again."""
+    """A late entry and late corrections meet a closed month, under both policies.
+
+    Where the policy is ``hold`` they wait and are carried out when the month is open again; under
+    ``next_open`` what is taken back and what replaces it are posted in November.
+    """
     await scenario.world.netsuite.do("close_period", period=MONTH)
     await scenario.told("period.closed", period=MONTH)
-    await scenario.approve(CONTRACTS[1], day=29, hours="3.5")
+    patient, eager = CONTRACTS[1], CONTRACTS[3]
+    await scenario.approve(patient, day=29, hours="3.5")
     await scenario.told("charge.held", reason="period_closed")
+    waiting, moved = (scenario.entries[contract.deal][-1] for contract in (patient, eager))
+    await scenario.world.psa.do("correct_time", entry=waiting, hours="2.75")
+    await scenario.told("charge.held", reason="period_closed", origin_key=f"psa:{waiting}")
+    await scenario.world.psa.do("correct_time", entry=moved, hours="9.75")
+    await scenario.settled(f"billed on {eager.deal}")
+    dates = [
+        record.fields["tranDate"][:7]
+        for record in await scenario.world.netsuite.of_kind("timeBill")
+        if record.fields["tranDate"][:7] != MONTH
+    ]
+    assert dates == ["2026-11", "2026-11"], f"reversal and replacement lie in November, not in {dates}"
     await scenario.world.netsuite.do("reopen_period", period=MONTH)
     await scenario.settled("billed on")
 
@@ -270,7 +297,7 @@ async def invoice(scenario: Scenario) -> None:
     for erp, kind in ((scenario.world.netsuite, "invoice"), (scenario.world.ledger, "invoice")):
         found = await erp.of_kind(kind)
         for number, record in enumerate(found):
-            amount = {"amount": "1000.00"} if number == 0 else {}
+            amount = {"amount": "500.00"} if number == 0 else {}
             await erp.do("pay_invoice", invoice=record.id, **amount)
     await scenario.settled("invoices of", "invoice states")
 
@@ -287,7 +314,8 @@ async def close(scenario: Scenario) -> None:
 
 
 STEPS = (
-    Step(name="three deals are won", act=win),
+    Step(name="five deals are won", act=win),
+    Step(name="fees and retainers fall due", act=fall_due),
     Step(name="people join", act=staff),
     Step(name="a month of time is approved", act=work),
     Step(name="the daemon is killed midway", act=crash),
@@ -295,7 +323,7 @@ STEPS = (
     Step(name="milestones are achieved", act=achieve),
     Step(name="a change order raises a cap", act=amend),
     Step(name="posted hours are corrected", act=correct),
-    Step(name="a late entry waits for its month", act=late),
+    Step(name="late corrections, both policies", act=late),
     Step(name="a closed period refuses a charge", act=refuse),
     Step(name="invoices are released and paid", act=invoice),
     Step(name="the books are closed", act=close),
