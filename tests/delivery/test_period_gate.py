@@ -14,7 +14,7 @@ from isthmus.events import ChargeDetermined, TimeAndMaterials
 from isthmus.process.actor import ProcessSurroundings, run_process
 from isthmus.process.rules.billing import Billing
 from isthmus.sdk.connector import Opened
-from isthmus.sdk.errors import Rejected, Retryable
+from isthmus.sdk.errors import Rejected
 from isthmus.store import deliveries, log
 from isthmus.store.face import Store, Tx
 from tests.delivery.fakes import FakeSink, Lost
@@ -191,9 +191,10 @@ async def test_a_refusal_for_the_period_is_mended_by_a_retry_once_our_books_call
 
 
 async def test_a_refusal_that_our_books_explain_is_no_work_item(store: Store) -> None:
-    """It was tried before, so the gate leaves the word to the ERP, which refuses."""
+    """The close is read while the call is under way; the ERP refuses what our books no longer want."""
     async with a_firm(store, "next_open") as firm:
-        firm.sink.goes_wrong("a", Retryable("503"), Rejected("closed", reason="period"))
+        firm.sink = FakeSink(latency_s=10.0)
+        firm.sink.goes_wrong("a", Rejected("closed", reason="period"))
         await firm.tell("time a r1 2.00 10-05")
         firm.road.peer.handover(Opened(sink=firm.sink))
         await trio.sleep(0.5)

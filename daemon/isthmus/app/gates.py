@@ -35,8 +35,9 @@ class ChargeGate:
         if not isinstance(event, ChargeDetermined):
             return None
         kept = receipts.get(tx, self._lane, seq)
-        if kept is not None and kept.remote_id == NOT_SENT:
-            return NotSent(detail=kept.detail)  # billing took it back, so a replay must not send it
+        if kept is not None:
+            # Billing took back what was not sent, so a replay must not send it; what was sent stays sent.
+            return NotSent(detail=kept.detail) if kept.remote_id == NOT_SENT else None
         if event.reverses is not None and self._never_sent(tx, event.origin_key, event.reverses):
             return NotSent(detail=f"takes back {event.reverses}, which was not sent")
         found = stopped(event, StoredRows(tx, NAME))

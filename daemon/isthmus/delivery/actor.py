@@ -9,12 +9,12 @@ from typing import NoReturn, TypeVar
 import msgspec
 import trio
 
-from isthmus.delivery.attempt import Crash, Outcome, attempt, class_of
-from isthmus.delivery.gate import Gate, ask, ask_again
+from isthmus.delivery.attempt import Crash, Outcome, attempt, class_of, look_up
+from isthmus.delivery.gate import NOT_SENT, Gate, ask, ask_again
 from isthmus.delivery.judge import Ended, judge
 from isthmus.delivery.lane import Group, Item, Lane, LaneWatch
 from isthmus.delivery.peer import Peer
-from isthmus.delivery.policy import DeadLetter
+from isthmus.delivery.policy import DeadLetter, NotYet
 from isthmus.delivery.recover import item_of, recover
 from isthmus.delivery.settle import settle
 from isthmus.delivery.window import Window
@@ -286,6 +286,12 @@ class LaneActor:
             decided = Receipt(remote_id="shadow", detail="decided, not sent")
             await self._end(sink, group, None, [decided] * len(group.items))
             return
+        for item in group.items if self._gate is not None else ():
+            found = await self._clear_up(sink, item)
+            if found is not None:
+                self._tell_peer([found])
+                await self._end(sink, group, None, [found])
+                return
         seqs = [item.seq for item in group.items]
         began = self._now()
 
@@ -305,6 +311,24 @@ class LaneActor:
         if any(isinstance(outcome, Rejected) for outcome in outcomes):
             outcomes = await self._store.read(lambda tx: ask_again(self._gate, tx, group.items, outcomes))
         await self._end(sink, group, call, outcomes)
+
+    async def _clear_up(self, sink: Sink, item: Item) -> Outcome | None:
+        """Before the gate is asked about what may have arrived: whether the peer has it.
+
+        Class A answers that when it is sent again under its key. Class B, which goes alone, is looked up. Of
+        class C a person has said that it may go again.
+
+        Returns:
+            The record, or what kept it from being found; None where the answer must still come or is no.
+        """
+        if not item.doubtful or class_of(sink, item) is DeliveryClass.A:
+            return None
+        if class_of(sink, item) is DeliveryClass.B:
+            found = await look_up(self._lane, sink, item)
+            if found is not None:
+                return found
+        item.doubtful = False
+        return None
 
     def _tell_peer(self, outcomes: Sequence[Outcome]) -> None:
         """What one call says about the peer: any answer shows that it is there."""
@@ -382,12 +406,13 @@ class LaneActor:
             self._announce()
         if any(done.receipt.links for done in settlement.successes):
             self._wake(self._siblings)
-        for outcome, n in Counter(map(_outcome_name, ended.outcomes)).items():
+        tried = [outcome for outcome in ended.outcomes if not _kept_here(outcome)]
+        for outcome, n in Counter(map(_outcome_name, tried)).items():
             self._watch.attempted(name, outcome, n)
-        if settlement.successes:
+        arrived = [done.item for done in settlement.successes if not _kept_here(done.receipt)]
+        if arrived:
             written = self._now()
-            lags = [(written - done.item.recorded_at).total_seconds() for done in settlement.successes]
-            self._watch.delivered(name, *lags)
+            self._watch.delivered(name, *((written - item.recorded_at).total_seconds() for item in arrived))
         for failed in settlement.failures:
             if isinstance(failed.fate, DeadLetter):
                 self._watch.dead(name, failed.fate.reason)
@@ -418,6 +443,11 @@ def _with_rows(group: Group, outcomes: Sequence[Outcome]) -> set[str]:
         for item, outcome in zip(group.items, outcomes, strict=True)
         if item.row or not isinstance(outcome, Receipt)
     }
+
+
+def _kept_here(outcome: Outcome) -> bool:
+    """Whether the gate decided, so that nothing reached the peer."""
+    return isinstance(outcome, NotYet) or (isinstance(outcome, Receipt) and outcome.remote_id == NOT_SENT)
 
 
 def _outcome_name(outcome: Outcome) -> str:

@@ -13,7 +13,7 @@ from isthmus.sdk.errors import ConnectorError, Fatal, Rejected, Throttled, Unsur
 
 log = logging.getLogger(__name__)
 
-__all__ = ["Crash", "Outcome", "attempt", "class_of"]
+__all__ = ["Crash", "Outcome", "attempt", "class_of", "look_up"]
 
 Outcome = Receipt | ConnectorError
 
@@ -52,6 +52,24 @@ async def attempt(lane: Lane, sink: Sink, items: Sequence[Item]) -> list[Outcome
     return outcomes  # type: ignore[return-value]
 
 
+async def look_up(lane: Lane, sink: Sink, item: Item) -> Outcome | None:
+    """Whether a peer of class B has it; nothing is sent. None: it is not there."""
+    delivery = Delivery(
+        key=delivery_key(item.event_id, lane.name, lane.instance),
+        lane=lane.name,
+        event=decode(item.payload),
+        attempt=item.attempts + 1,
+    )
+    try:
+        with trio.fail_after(lane.timeout_s):
+            found = await _look_up(sink, delivery)
+    except trio.TooSlowError:
+        return Unsure(f"no answer within {lane.timeout_s:g} s")
+    except Exception as error:  # noqa: BLE001 - the connector's code can break in any way
+        return _raised(lane, item, error)
+    return None if found is None else _proven(found)
+
+
 async def _call(lane: Lane, sink: Sink, first: Item, sends: Sequence[Delivery]) -> list[Outcome]:
     n = len(sends)
     try:
@@ -59,14 +77,8 @@ async def _call(lane: Lane, sink: Sink, first: Item, sends: Sequence[Delivery]) 
             got = list(await _send(sink, first, sends))
     except trio.TooSlowError:
         return [Unsure(f"no answer within {lane.timeout_s:g} s")] * n
-    except Exception as error:
-        told = _told(error)
-        if isinstance(told, Crash):
-            log.exception(
-                "connector.crashed",
-                extra={"lane": lane.name, "connector": lane.instance, "event_id": first.event_id},
-            )
-        return [told] * n
+    except Exception as error:  # noqa: BLE001 - the connector's code can break in any way
+        return [_raised(lane, first, error)] * n
     if len(got) != n:
         return [Crash(f"{len(got)} outcomes for {n} deliveries")] * n
     return [_proven(outcome) for outcome in got]
@@ -91,6 +103,15 @@ async def _look_up(sink: Sink, delivery: Delivery) -> Receipt | None:
         raise
     except ConnectorError as error:
         raise Unsure(f"could not be looked up: {error}", peer_words=error.peer_words) from error
+
+
+def _raised(lane: Lane, item: Item, error: Exception) -> ConnectorError:
+    """What an exception says; a bug is also told to the log, with its traceback."""
+    told = _told(error)
+    if isinstance(told, Crash):
+        where = {"lane": lane.name, "connector": lane.instance, "event_id": item.event_id}
+        log.error("connector.crashed", extra=where, exc_info=error)
+    return told
 
 
 def _told(error: Exception) -> ConnectorError:

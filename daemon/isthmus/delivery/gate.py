@@ -37,11 +37,12 @@ class Gate(Protocol):
 def ask(gate: Gate | None, tx: Tx, items: Sequence[Item]) -> dict[int, Outcome]:
     """What is not to be sent, by seq, with what becomes of it instead.
 
-    A fact that may have reached the peer is not asked about: it is sent again, or looked up, as always.
+    A fact that may have reached the peer is not asked about: it is sent again under its key. What failed in
+    a way that shows it did not arrive is asked about like a new one.
     """
     kept: dict[int, Outcome] = {}
     for item in items if gate is not None else ():
-        if item.in_doubt or item.attempts or item.crashes:
+        if item.doubtful:
             continue
         answer = _answer(gate, tx, item)
         if answer is not None:
@@ -49,12 +50,15 @@ def ask(gate: Gate | None, tx: Tx, items: Sequence[Item]) -> dict[int, Outcome]:
     return kept
 
 
-def ask_again(
-    gate: Gate | None, tx: Tx, items: Sequence[Item], outcomes: Sequence[Outcome]
-) -> list[Outcome]:
-    """The outcomes, with the gate's answer in place of a refusal: what the peer refused it does not have."""
+def ask_again(gate: Gate | None, tx: Tx, items: Sequence[Item], outcomes: Sequence[Outcome]) -> list[Outcome]:
+    """The outcomes, with the gate's answer in place of a refusal: what the peer refused it does not have.
+
+    Unless an earlier answer was lost: then it may refuse to touch what it has.
+    """
     return [
-        (_answer(gate, tx, item) or outcome) if isinstance(outcome, Rejected) else outcome
+        (_answer(gate, tx, item) or outcome)
+        if isinstance(outcome, Rejected) and not item.doubtful
+        else outcome
         for item, outcome in zip(items, outcomes, strict=True)
     ]
 

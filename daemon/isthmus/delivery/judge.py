@@ -10,8 +10,8 @@ from isthmus.delivery.lane import Group, Item, Lane
 from isthmus.delivery.policy import CRASHES_MAX, DeadLetter, Fate, Park, Rest, decide
 from isthmus.delivery.settle import Failure, Folded, Settlement, Success
 from isthmus.delivery.window import Window
-from isthmus.sdk.connector import Receipt, Sink
-from isthmus.sdk.errors import ConnectorError, Throttled
+from isthmus.sdk.connector import DeliveryClass, Receipt, Sink
+from isthmus.sdk.errors import ConnectorError, Throttled, Unsure
 
 __all__ = ["Ended", "judge"]
 
@@ -74,6 +74,7 @@ def judge(
                     peer_words=outcome.peer_words or "",
                     behind=window.behind(item),
                     crash=isinstance(outcome, Crash),
+                    doubtful=isinstance(outcome, Unsure) or (item.doubtful and not _cleared(sink, item)),
                 )
             )
         folded += [Folded(item=older, by=item) for older in group.folded.get(item.seq, ())]
@@ -94,6 +95,15 @@ def judge(
     return Ended(
         settlement=settlement, outcomes=outcomes, put_back=put_back, rest_until=rest_until, park=park
     )
+
+
+def _cleared(sink: Sink, item: Item) -> bool:
+    """Whether a try that was answered settles what became of the one before it.
+
+    Class B was looked up first, and of class C a person said what happened. A peer of class A that refuses
+    may refuse to touch the very record that an earlier try left there.
+    """
+    return class_of(sink, item) is not DeliveryClass.A
 
 
 def _fate(lane: Lane, sink: Sink, item: Item, error: ConnectorError, rests: int, now: datetime) -> Fate:

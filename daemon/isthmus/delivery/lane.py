@@ -47,6 +47,8 @@ class Item(msgspec.Struct, kw_only=True):
     crashes: int = 0
     attempts: int = 0
     first_failed_at: datetime | None = None
+    doubtful: bool = False
+    """An earlier try got no answer, and nothing since has shown that it did not arrive."""
 
 
 class Group(msgspec.Struct, kw_only=True):

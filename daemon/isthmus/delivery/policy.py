@@ -16,6 +16,7 @@ __all__ = [
     "Breaker",
     "DeadLetter",
     "Fate",
+    "HoldBack",
     "InDoubt",
     "NotYet",
     "Park",
@@ -64,6 +65,12 @@ class DeadLetter(msgspec.Struct, frozen=True):
     text: str
 
 
+class HoldBack(msgspec.Struct, frozen=True):
+    """It waits for our own books: no try is counted, and what failed before is forgiven."""
+
+    due_at: datetime
+
+
 class Rest(msgspec.Struct, frozen=True):
     """The whole connector pauses until then; no try is counted."""
 
@@ -76,7 +83,7 @@ class Park(msgspec.Struct, frozen=True):
     reason: str
 
 
-Fate = RetryAt | InDoubt | DeadLetter | Rest | Park
+Fate = RetryAt | InDoubt | DeadLetter | HoldBack | Rest | Park
 
 
 def decide(
@@ -98,6 +105,9 @@ def decide(
         age: Time since it failed first.
         worst_commit_s: How long after a lost answer the peer may still commit (class B).
     """
+    if isinstance(error, NotYet):
+        # What ends the wait wakes it; looking again is only for what was missed.
+        return HoldBack(now + timedelta(seconds=retry.max_s))
     too_old = age.total_seconds() > retry.max_age_s
     pause = delay_s(attempts, retry.first_s, retry.max_s, jitter)
     match error:
@@ -113,7 +123,7 @@ def decide(
             return InDoubt(None)
         case Unsure() if delivery_class is DeliveryClass.B:
             return InDoubt(None if too_old else now + timedelta(seconds=max(worst_commit_s, pause)))
-    if too_old and not isinstance(error, NotYet):
+    if too_old:
         return DeadLetter("missing" if isinstance(error, Unmet) else "other", str(error))
     if isinstance(error, Unmet):
         # A link that arrives ends the wait; looking for it is only for what arrives unseen.

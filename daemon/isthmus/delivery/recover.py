@@ -6,7 +6,7 @@ import msgspec
 
 from isthmus.delivery.attempt import class_of
 from isthmus.delivery.lane import Item
-from isthmus.delivery.settle import open_work_item
+from isthmus.delivery.settle import DOUBTS, open_work_item
 from isthmus.sdk.connector import DeliveryClass, Sink
 from isthmus.store import deliveries, intents, lanes, receipts, recovery
 from isthmus.store import log as event_log
@@ -37,6 +37,7 @@ def item_of(row: event_log.Fact | event_log.LogRow, held: deliveries.Delivery | 
         item.crashes = held.crashes
         item.attempts = held.attempts
         item.first_failed_at = held.first_failed_at
+        item.doubtful = held.error_class in DOUBTS
     return item
 
 

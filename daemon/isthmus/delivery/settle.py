@@ -7,15 +7,19 @@ from hashlib import sha256
 import msgspec
 
 from isthmus.delivery.confirm import Word, confirmations
+from isthmus.delivery.gate import NOT_SENT
 from isthmus.delivery.lane import Item
-from isthmus.delivery.policy import DeadLetter, InDoubt, RetryAt
+from isthmus.delivery.policy import DeadLetter, HoldBack, InDoubt, RetryAt
 from isthmus.sdk.connector import Receipt
 from isthmus.store import crosswalk, dead_letters, deliveries, intents, lanes, receipts, recovery
 from isthmus.store import log as event_log
 from isthmus.store.errors import CrosswalkConflict
 from isthmus.store.face import Tx
 
-__all__ = ["Failure", "Folded", "Settlement", "Success", "open_work_item", "settle"]
+__all__ = ["DOUBTS", "Failure", "Folded", "Settlement", "Success", "open_work_item", "settle"]
+
+DOUBTS = frozenset({"Unsure", "Crash", "Interrupted"})
+"""What a row is marked with while its delivery may have arrived without our knowing."""
 
 
 class Success(msgspec.Struct, kw_only=True):
@@ -36,12 +40,19 @@ class Failure(msgspec.Struct, kw_only=True):
     """An item that did not go well: its fate, why, and what waits behind it."""
 
     item: Item
-    fate: RetryAt | InDoubt | DeadLetter
+    fate: RetryAt | InDoubt | DeadLetter | HoldBack
     error_class: str
     text: str
     peer_words: str
     behind: Sequence[Item] = ()
     crash: bool = False
+    doubtful: bool = False
+    """This try, or an earlier one that nothing cleared up since, may have arrived."""
+
+    @property
+    def mark(self) -> str:
+        """What the row is marked with: a doubt outlives what later tries say of themselves."""
+        return "Unsure" if self.doubtful and self.error_class not in DOUBTS else self.error_class
 
 
 class Settlement(msgspec.Struct, kw_only=True):
@@ -77,7 +88,7 @@ def settle(tx: Tx, ended: Settlement, now: datetime) -> int:
             deliveries.settle(tx, lane, done.item.seq, hold_on_dead=ended.hold_on_dead)
             letter = dead_letters.unsolved(tx, lane, done.item.seq)
             if letter is not None:
-                dead_letters.mark(tx, letter.id, "resolved", ended.instance, now, "delivered")
+                dead_letters.mark(tx, letter.id, "resolved", ended.instance, now, _note(done))
         for link in done.receipt.links:
             try:
                 crosswalk.link(tx, link.kind, link.key, ended.instance, link.remote_id, now)
@@ -107,20 +118,28 @@ def settle(tx: Tx, ended: Settlement, now: datetime) -> int:
     return facts
 
 
+def _note(done: Success) -> str:
+    """How a dead letter ended."""
+    receipt = done.receipt
+    return f"not sent: {receipt.detail}" if receipt.remote_id == NOT_SENT else "delivered"
+
+
 def _words(ended: Settlement) -> list[Word]:
-    """What is over for now: delivered, refused, or in doubt; what is tried again says nothing yet."""
+    """What is over for now: delivered, refused, or in doubt for good; what is tried again is not told."""
     words = [
         Word(item=each.item, outcome="delivered", detail=each.receipt.remote_id) for each in ended.successes
     ]
+    arrived = {each.item.seq for each in ended.successes}
     words += [
         Word(item=each.item, outcome="delivered", detail=f"folded into {each.by.event_id}")
         for each in ended.folded
+        if each.by.seq in arrived
     ]
     for failed in ended.failures:
         match failed.fate:
             case DeadLetter(text=text):
                 words.append(Word(item=failed.item, outcome="refused", detail=text))
-            case InDoubt():
+            case InDoubt(look_up_at=None):
                 words.append(Word(item=failed.item, outcome="in_doubt", detail=failed.text))
     return words
 
@@ -132,20 +151,21 @@ def _fail(tx: Tx, ended: Settlement, failed: Failure, now: datetime) -> None:
     attempts = item.attempts + (fate.counts if isinstance(fate, RetryAt) else 1)
     match fate:
         case RetryAt(due_at=due_at):
-            deliveries.postpone(
-                tx, lane, item.seq, item.subject, due_at, attempts, failed.error_class, text, now
-            )
+            deliveries.postpone(tx, lane, item.seq, item.subject, due_at, attempts, failed.mark, text, now)
         case InDoubt(look_up_at=look_up_at):
             due_at = look_up_at or recovery.NEVER
             deliveries.postpone(
-                tx, lane, item.seq, item.subject, due_at, attempts, failed.error_class, text, now, "in_doubt"
+                tx, lane, item.seq, item.subject, due_at, attempts, failed.mark, text, now, "in_doubt"
             )
         case DeadLetter(reason=reason):
             text = fate.text
+            mark = failed.mark if failed.doubtful else reason
             hold = ended.hold_on_dead
             deliveries.bury(
-                tx, lane, item.seq, item.subject, reason, text, now, attempts=attempts, hold_on_dead=hold
+                tx, lane, item.seq, item.subject, mark, text, now, attempts=attempts, hold_on_dead=hold
             )
+        case HoldBack(due_at=due_at):
+            deliveries.hold_back(tx, lane, item.seq, item.subject, due_at, failed.error_class, text)
     # Only now: whether these are due or blocked depends on the row they stand behind.
     for other in failed.behind:
         deliveries.queue_behind(tx, lane, other.seq, other.subject, now, hold_on_dead=ended.hold_on_dead)

@@ -60,6 +60,24 @@ def postpone(
     )
 
 
+def hold_back(
+    tx: Tx, lane: str, seq: int, subject: str, due_at: datetime, error_class: str, text: str
+) -> None:
+    """It waits for our own books, and is looked at again at ``due_at`` or when woken.
+
+    That is nobody's failure: tries are not counted, and what failed before is forgiven.
+    """
+    tx.run(
+        "delivery_hold_back",
+        lane=lane,
+        seq=seq,
+        subject=subject,
+        due_at=due_at,
+        error_class=error_class,
+        error_text=text,
+    )
+
+
 def crashed(tx: Tx, lane: str, seq: int, subject: str, now: datetime) -> int:
     """Count that the daemon stopped with this delivery in hand; how often that was so far."""
     row = tx.one("delivery_crashed", lane=lane, seq=seq, subject=subject, now=now)

@@ -6,6 +6,13 @@ ON CONFLICT (lane, seq) DO UPDATE SET state = excluded.state, attempts = exclude
   due_at = excluded.due_at, first_failed_at = coalesce(deliveries.first_failed_at, excluded.first_failed_at),
   error_class = excluded.error_class, error_text = excluded.error_text;
 
+-- name: delivery_hold_back
+-- A delivery waits for our own books; what failed before is forgiven, so that its patience begins anew.
+INSERT INTO deliveries (lane, seq, subject, state, due_at, error_class, error_text)
+VALUES (:lane, :seq, :subject, 'waiting', :due_at, :error_class, :error_text)
+ON CONFLICT (lane, seq) DO UPDATE SET state = 'waiting', attempts = 0, first_failed_at = NULL,
+  due_at = excluded.due_at, error_class = excluded.error_class, error_text = excluded.error_text;
+
 -- name: delivery_crashed
 -- The process died with this delivery in hand: count it, so that a poison pill is found.
 INSERT INTO deliveries (lane, seq, subject, state, crashes, due_at, first_failed_at, error_class, error_text)
