@@ -100,6 +100,7 @@ def _milestone(row: Row, currency: str, key: Callable[[str], str]) -> MilestoneT
         title=row.need("Title__c", "say what is to be achieved"),
         amount=row.need_money("Amount__c", currency),
         advance=row.flag("Advance__c"),
+        planned_on=row.day("Planned_On__c"),
     )
 
 

@@ -29,7 +29,7 @@ OBJECTS: dict[str, tuple[str, ...]] = {
         *("Contract__c", "Line__c", "Model__c", "Service__c", "Rate__c", "Default_Rate__c", "Amount__c"),
         *("Cap_Amount__c", "Cap_Hours__c", "Included_Hours__c", "Overage__c", "Overage_Rate__c"),
         *("Expenses__c", "Expense_Cap__c", "Title__c", "Advance__c", "Due_On__c", "Every__c"),
-        *("Rollover__c", "Starts_On__c", "Ends_On__c", "In_Advance__c"),
+        *("Rollover__c", "Starts_On__c", "Ends_On__c", "In_Advance__c", "Planned_On__c"),
     ),
     "Invoice__c": (
         *("Name", "Isthmus_Key__c", "Number__c", "Account__c", "Opportunity__c", "Total__c"),

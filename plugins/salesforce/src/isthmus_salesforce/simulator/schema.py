@@ -90,7 +90,7 @@ Contract_Line__c a00 Name:string^ Contract__c:reference!>Contract Line__c:string
   Included_Hours__c:double Overage__c:picklist[hold|bill|write_off] Overage_Rate__c:currency
   Expenses__c:boolean Expense_Cap__c:currency Title__c:string Advance__c:boolean Due_On__c:date
   Every__c:picklist[month|quarter|year] Rollover__c:picklist[none|one_period|all] Starts_On__c:date
-  Ends_On__c:date In_Advance__c:boolean
+  Ends_On__c:date In_Advance__c:boolean Planned_On__c:date
 Invoice__c a01 Name:string Isthmus_Key__c:string*1 Number__c:string Account__c:reference>Account
   Opportunity__c:reference>Opportunity Total__c:currency Open_Amount__c:currency
   Status__c:picklist[Released|Paid|Partly_Paid|Voided]
