@@ -19,7 +19,16 @@ from isthmus.store.errors import ReadTooLong, StoreBusy, StoreFull
 
 T = TypeVar("T", bound=msgspec.Struct)
 
-__all__ = ["Acts", "EventQuery", "ExceptionQuery", "ReplayOrder", "ResumeOrder", "RetryOrder", "admin_app"]
+__all__ = [
+    "Acts",
+    "EventQuery",
+    "ExceptionQuery",
+    "LogQuery",
+    "ReplayOrder",
+    "ResumeOrder",
+    "RetryOrder",
+    "admin_app",
+]
 
 
 class EventQuery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -29,6 +38,13 @@ class EventQuery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     key: str | None = None
     after: int = 0
     limit: int = 50
+
+
+class LogQuery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A page of the log as it was recorded."""
+
+    after: int = 0
+    limit: int = 500
 
 
 class ExceptionQuery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -90,6 +106,10 @@ def admin_app(desk: Desk, acts: Acts) -> ASGIApp:
         query = _query(request, EventQuery)
         return await desk.events(kind=query.kind, key=query.key, after=query.after, limit=query.limit)
 
+    async def log_page(request: Request) -> object:
+        query = _query(request, LogQuery)
+        return await desk.log_page(after=query.after, limit=query.limit)
+
     async def event(request: Request) -> object:
         return await desk.event(request.path_params["id"])
 
@@ -141,6 +161,7 @@ def admin_app(desk: Desk, acts: Acts) -> ASGIApp:
         ("GET", "/v1/status", status),
         ("GET", "/v1/events", events),
         ("GET", "/v1/events/{id:path}", event),
+        ("GET", "/v1/log", log_page),
         ("GET", "/v1/trace/{key:path}", trace),
         ("GET", "/v1/exceptions", exceptions),
         ("POST", "/v1/exceptions/retry", retry),

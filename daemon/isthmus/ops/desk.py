@@ -33,6 +33,28 @@ class EventLine(msgspec.Struct, frozen=True, kw_only=True):
     stale: bool
 
 
+class LogRow(msgspec.Struct, frozen=True, kw_only=True):
+    """One event as it was recorded; ``payload`` is its JSON."""
+
+    seq: int
+    id: str
+    kind: str
+    entity: str
+    stale: bool
+    payload: str
+
+
+class LogPage(msgspec.Struct, frozen=True, kw_only=True):
+    """Some rows of the log, how long it is, and how far each lane has read."""
+
+    head: int
+    positions: dict[str, int]
+    rows: list[LogRow]
+
+
+LOG_PAGE_MAX = 2000
+
+
 class Arrival(msgspec.Struct, frozen=True, kw_only=True):
     """Where an event stands in one lane."""
 
@@ -121,6 +143,29 @@ class Desk:
             )
             for row in rows
         ]
+
+    async def log_page(self, *, after: int = 0, limit: int = 500) -> LogPage:
+        """Raw rows of the log, oldest first, with how far every lane has read."""
+
+        def unit(tx: Tx) -> LogPage:
+            rows = event_log.search(tx, after=after, limit=min(limit, LOG_PAGE_MAX))
+            return LogPage(
+                head=event_log.head(tx),
+                positions=lanes.positions(tx),
+                rows=[
+                    LogRow(
+                        seq=row.seq,
+                        id=row.id,
+                        kind=row.kind,
+                        entity=row.entity,
+                        stale=row.stale,
+                        payload=row.payload.decode() if isinstance(row.payload, bytes) else row.payload,
+                    )
+                    for row in rows
+                ],
+            )
+
+        return await self._store.read(unit)
 
     async def event(self, event_id: str) -> EventPage:
         """One event by its id or its sequence number.

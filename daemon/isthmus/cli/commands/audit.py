@@ -1,9 +1,11 @@
 """`isthmus audit`."""
 
-from cyclopts import App
+from typing import Annotated
+
+from cyclopts import App, Parameter
 
 from isthmus.cli.commands.asking import offline_ask
-from isthmus.cli.commands.options import ConfigDir
+from isthmus.cli.commands.options import ConfigDir, Offline, Output
 from isthmus.cli.exits import PROBLEMS
 
 __all__ = ["audit"]
@@ -20,3 +22,24 @@ def audit_verify(*, config: ConfigDir = None) -> int:
     broken = offline_ask(config, lambda desk: desk.verify())
     print("the audit trail is whole" if broken is None else f"the audit trail breaks at row {broken}")
     return 0 if broken is None else PROBLEMS
+
+
+@audit.command(name="replay")
+def audit_replay(
+    *,
+    process: Annotated[str | None, Parameter(help="Only this process: billing.")] = None,
+    until: Annotated[int | None, Parameter(help="Only up to this sequence number.")] = None,
+    offline: Offline = False,
+    config: ConfigDir = None,
+    output: Output = "table",
+) -> int:
+    """Derive everything again from the log and compare it with what was recorded; exit 1 on a difference.
+
+    It changes nothing and sends nothing. After an update it shows which charges the new rules would have
+    made otherwise.
+
+    Example: isthmus audit replay --process billing
+    """
+    from isthmus.cli.replaying import replay_log
+
+    return replay_log(config, process=process, until=until, offline=offline, output=output)
