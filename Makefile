@@ -6,6 +6,9 @@ BIN := .venv/bin
 # installed without its pins, beside the versions of them that uv.lock has.
 TAP := tap-mavenlink==0.0.3 tap-framework==0.0.4 singer-python==5.1.5
 
+# The same for NetSuite: it pins an httpx older than ours.
+NETSUITE := netsuite==0.12.0
+
 .PHONY: demo test setup lint types imports unit bench format clean
 
 demo: setup
@@ -20,7 +23,7 @@ setup: .venv/ready
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check "uv>=0.9,<1"
 	UV_PROJECT_ENVIRONMENT=.venv $(BIN)/uv sync --quiet --frozen --all-packages --inexact
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps $(TAP)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps $(TAP) $(NETSUITE)
 	touch $@
 
 lint:
