@@ -1,6 +1,16 @@
 """For a connector's own tests: a context to open it with, and the promises it must keep as test classes."""
 
+from isthmus.sdk.testing.cancel import cancel_at_every_await
 from isthmus.sdk.testing.context import FakeContext
 from isthmus.sdk.testing.contracts import SinkCase, SinkContract, SourceContract, read_all
+from isthmus.sdk.testing.memory import peak_of_reading
 
-__all__ = ["FakeContext", "SinkCase", "SinkContract", "SourceContract", "read_all"]
+__all__ = [
+    "FakeContext",
+    "SinkCase",
+    "SinkContract",
+    "SourceContract",
+    "cancel_at_every_await",
+    "peak_of_reading",
+    "read_all",
+]
