@@ -9,12 +9,24 @@ TAP := tap-mavenlink==0.0.3 tap-framework==0.0.4 singer-python==5.1.5
 # The same for NetSuite: it pins an httpx older than ours.
 NETSUITE := netsuite==0.12.0
 
-.PHONY: demo test setup lint types imports unit bench format clean
+# What the tests of legacy-erp run against for real: a COBOL compiler and a database server, from Debian.
+# Without them those tests are skipped, each by its name.
+TEST_DEPS := gnucobol3 postgresql
+AS_ROOT := $(shell [ "$$(id -u)" = 0 ] || echo sudo -n)
+
+.PHONY: demo test test-deps setup lint types imports unit bench format clean
 
 demo: setup
 	$(BIN)/isthmus demo
 
 test: setup lint types imports unit
+
+test-deps:
+	@if dpkg -s $(TEST_DEPS) >/dev/null 2>&1; then echo "there already: $(TEST_DEPS)"; \
+	elif command -v apt-get >/dev/null && $(AS_ROOT) true 2>/dev/null; then \
+	  $(AS_ROOT) apt-get update -qq && \
+	  $(AS_ROOT) env DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends $(TEST_DEPS); \
+	else echo "install these for the tests that are skipped without: $(TEST_DEPS)"; fi
 
 setup: .venv/ready
 
