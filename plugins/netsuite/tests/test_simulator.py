@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 import pytest
+import trio
 
 from isthmus.sdk import Http, Opened, Reply, TokenAuth
 from isthmus.sdk.http import open_http
@@ -247,7 +248,143 @@ async def test_what_suiteql_refuses(
     assert (await ask(http, "SELECT COUNT(*) n FROM currency"))["items"][0]["n"] == "6"
 
 
+# Asynchronous requests
+
+ASYNC = {"prefer": "respond-async"}
+BATCH = {**ASYNC, "content-type": "application/vnd.oracle.resource+json; type=collection"}
+
+
+async def finished(http: Http, answer: Reply) -> tuple[str, list[Reply]]:
+    """How a job ended, and what its tasks answered."""
+    assert answer.status == 202 and answer.headers["preference-applied"] == "respond-async"
+    job = answer.headers["location"]
+    with trio.fail_after(5):
+        while not (told := (await http.get(job)).json())["completed"]:  # noqa: ASYNC110  a job is polled
+            await trio.sleep(0.01)
+    tasks = (await http.get(f"{job}/task/")).json()["items"]
+    return told["progress"], [await http.get(f"{job}/task/{task['id']}/result") for task in tasks]
+
+
+async def test_an_asynchronous_request_answers_later(http: Http, simulator: NetSuiteSimulator) -> None:
+    simulator.acts()["slow_jobs"](0.1)
+    queued = await http.request("POST", f"{RECORDS}/customer", json=CUSTOMER, headers=ASYNC)
+    job = (await http.get(queued.headers["location"])).json()
+    assert (job["completed"], job["progress"]) == (False, "pending")
+    assert list(simulator.ledger.of_kind("customer")) == []
+    progress, (result,) = await finished(http, queued)
+    assert (progress, result.status, result.headers["location"]) == (
+        "succeeded",
+        204,
+        f"{simulator.base_url}{RECORDS}/customer/2",
+    )
+
+
+async def test_a_key_that_was_used_names_the_first_job(http: Http, simulator: NetSuiteSimulator) -> None:
+    headers = {**ASYNC, "x-netsuite-idempotency-key": "k1"}
+    first = await http.request("POST", f"{RECORDS}/customer", json=CUSTOMER, headers=headers)
+    again = await http.request("POST", f"{RECORDS}/customer", json=CUSTOMER, headers=headers)
+    assert detail(again) == (400, "IDEMPOTENCY_ERROR")
+    assert (again.json()["title"], again.headers["location"]) == ("Conflict", first.headers["location"])
+    await finished(http, first)
+    assert len(list(simulator.ledger.of_kind("customer"))) == 1
+    simulator.acts()["forget_idempotency_keys"]()
+    await finished(http, await http.request("POST", f"{RECORDS}/customer", json=CUSTOMER, headers=headers))
+    assert len(list(simulator.ledger.of_kind("customer"))) == 2
+
+
+async def test_a_key_has_no_effect_on_a_synchronous_request(http: Http, simulator: NetSuiteSimulator) -> None:
+    headers = {"x-netsuite-idempotency-key": "k1"}
+    for _ in range(2):
+        await http.request("POST", f"{RECORDS}/customer", json=CUSTOMER, headers=headers)
+    assert len(list(simulator.ledger.of_kind("customer"))) == 2
+
+
+async def test_an_error_of_a_job_is_its_result(http: Http) -> None:
+    progress, (result,) = await finished(
+        http, await http.request("POST", f"{RECORDS}/customer", json={}, headers=ASYNC)
+    )
+    assert progress == "failed"
+    assert detail(result) == (400, "USER_ERROR")
+
+
+async def test_a_batch_keeps_what_is_sound_and_tells_what_is_not(
+    http: Http, simulator: NetSuiteSimulator
+) -> None:
+    items = [{"externalId": f"E{n}", "companyName": "" if n == 3 else f"C{n}"} for n in range(6)]
+    answer = await http.request("PUT", f"{RECORDS}/customer", json={"items": items}, headers=BATCH)
+    progress, results = await finished(http, answer)
+    assert (progress, sorted(result.status for result in results)) == ("failed", [204] * 5 + [400])
+    assert {record.external_key for record in simulator.ledger.of_kind("customer")} == {
+        f"E{n}" for n in range(6) if n != 3
+    }
+
+
+@pytest.mark.parametrize(
+    ("method", "body", "headers", "refusal"),
+    [
+        pytest.param("PUT", {"items": [CUSTOMER] * 101}, BATCH, (400, "INVALID_CONTENT"), id="over 100"),
+        pytest.param("PUT", {"items": []}, BATCH, (400, "INVALID_CONTENT"), id="nothing"),
+        pytest.param("PUT", {"items": [CUSTOMER]}, BATCH, (400, "INVALID_CONTENT"), id="no external id"),
+        pytest.param(
+            "POST",
+            {"items": [CUSTOMER]},
+            {"content-type": BATCH["content-type"]},
+            (400, "INVALID_HEADER"),
+            id="a batch that wants its answer at once",
+        ),
+    ],
+)
+async def test_what_a_batch_must_not_be(
+    method: str, body: dict[str, Any], headers: dict[str, str], refusal: tuple[int, str], http: Http
+) -> None:
+    reply = await http.request(method, f"{RECORDS}/customer", json=body, headers=headers)
+    assert detail(reply) == refusal
+
+
+async def test_a_job_that_waited_when_the_account_went_down_runs_when_it_is_back(tmp_path: Path) -> None:
+    state = tmp_path / "state.json"
+    headers = {**ASYNC, "authorization": "Bearer t"}
+    async with started(NetSuiteSimulator(), state_file=state) as first:
+        first.memory["tokens"]["t"] = "2099-01-01T00:00:00+00:00"
+        first.acts()["slow_jobs"](60)
+        async with open_http(first.base_url) as client:
+            queued = await client.request("POST", f"{RECORDS}/customer", json=CUSTOMER, headers=headers)
+        first.acts()["slow_jobs"](0)
+        first.save()
+    async with started(NetSuiteSimulator(), state_file=state) as second:
+
+        async def token() -> str:
+            return "t"
+
+        async with open_http(second.base_url, auth=TokenAuth(token)) as client:
+            assert (await finished(client, queued))[0] == "succeeded"
+
+
+async def test_a_search_may_show_a_change_later_under_its_own_stamp(
+    http: Http, simulator: NetSuiteSimulator, clock: Any
+) -> None:
+    simulator.acts()["lag_search"](30)
+    await http.request("POST", f"{RECORDS}/customer", json=CUSTOMER)
+    q = "SELECT TO_CHAR(lastmodifieddate, 'HH24:MI:SS') t FROM customer"
+    assert (await ask(http, q))["items"] == []
+    clock.advance(30)
+    assert [item["t"] for item in (await ask(http, q))["items"]] == ["10:00:00"]
+
+
 # Users and their month
+
+
+async def test_a_month_that_closes_before_the_next_post_refuses_it(
+    http: Http, simulator: NetSuiteSimulator
+) -> None:
+    await http.request("POST", f"{RECORDS}/customer", json=CUSTOMER)
+    body = {"entity": {"id": "2"}, "item": {"items": [{"item": {"id": "1"}, "rate": 5}]}}
+    await http.request("POST", f"{RECORDS}/invoice", json=body)
+    simulator.acts()["close_period_before_next_post"]("2026-10")
+    q = "SELECT closed FROM accountingperiod WHERE periodname = 'Oct 2026'"
+    assert (await ask(http, q))["items"][0]["closed"] == "F"
+    assert detail(await http.request("POST", f"{RECORDS}/invoice", json=body)) == (400, "USER_ERROR")
+    assert (await ask(http, q))["items"][0]["closed"] == "T"
 
 
 async def test_a_month_that_is_closed_takes_nothing(http: Http, simulator: NetSuiteSimulator) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 from isthmus.events import quantum
 from isthmus.sdk.simulator import ActRefused, Record
-from isthmus_netsuite.simulator.books import Books, Fields, hours_of, sum_lines, times
+from isthmus_netsuite.simulator.books import CLOSED, Books, Fields, hours_of, sum_lines, times
 from isthmus_netsuite.simulator.problems import Problem
 from isthmus_netsuite.simulator.rest import RecordService
 from isthmus_netsuite.simulator.schema import BY_LOWER, TYPES
@@ -31,11 +31,16 @@ class Acts:
             "void_invoice": self.void_invoice,
             "credit_invoice": self.credit_invoice,
             "close_period": self.close_period,
+            "close_period_before_next_post": self.close_period_before_next_post,
             "reopen_period": self.reopen_period,
             "create_record": self.create_record,
             "edit_record": self.edit_record,
+            "delete_record": self.delete_record,
             "expire_tokens": self.expire_tokens,
             "limit_concurrency": self.limit_concurrency,
+            "slow_jobs": self.slow_jobs,
+            "forget_idempotency_keys": self.forget_idempotency_keys,
+            "lag_search": self.lag_search,
         }
 
     def release_invoices(self, project: str | None = None, on: str | None = None) -> list[Fields]:
@@ -117,26 +122,24 @@ class Acts:
     def close_period(self, period: str, ledger: str = "all") -> Fields:
         """Close a month, ``2026-10``; ``ledger`` ar or ap locks only that ledger."""
         found = self._period(period)
-        flags = {
-            "all": ["closed", "allLocked", "arLocked", "apLocked"],
-            "ar": ["arLocked"],
-            "ap": ["apLocked"],
-        }
+        flags = {"all": CLOSED, "ar": ("arLocked",), "ap": ("apLocked",)}
         if ledger not in flags:
             raise ActRefused("ledger is all, ar or ap")
-        changes: Fields = dict.fromkeys(flags[ledger], True)
-        if ledger == "all":
-            changes["closedOnDate"] = self._books.today().isoformat()
-        self._books.change(found, changes, op="close")
+        self._books.close(found, flags[ledger])
         return {"period": found.fields["periodName"], "id": found.id, "ledger": ledger}
 
     def reopen_period(self, period: str) -> Fields:
         """Open a month again, all ledgers."""
         found = self._period(period)
         found.fields.pop("closedOnDate", None)
-        flags = dict.fromkeys(["closed", "allLocked", "arLocked", "apLocked"], False)
-        self._books.change(found, flags, op="reopen")
+        self._books.change(found, dict.fromkeys(CLOSED, False), op="reopen")
         return {"period": found.fields["periodName"], "id": found.id}
+
+    def close_period_before_next_post(self, period: str) -> Fields:
+        """Close a month just before the next record with a posting date arrives: whoever looked before
+        saw it open."""
+        self._records.closing = self._period(period)
+        return {"period": self._records.closing.fields["periodName"]}
 
     def edit_record(self, kind: str, id: str, fields: Fields) -> Fields:
         """A user changes ``fields`` of a record in the UI; the same checks apply as over the API."""
@@ -162,10 +165,42 @@ class Acts:
         tokens.clear()
         return {"expired": count}
 
-    def limit_concurrency(self, limit: int, latency_s: float = 0.0) -> Fields:
-        """Serve at most ``limit`` calls at the same time, each taking ``latency_s``; more get 429."""
-        self._memory().update(concurrency=limit, latency_s=latency_s)
-        return {"concurrency": limit, "latency_s": latency_s}
+    def limit_concurrency(self, limit: int, latency_s: float = 0.0, status: int = 429) -> Fields:
+        """Serve at most ``limit`` calls at the same time, each taking ``latency_s``; more are answered
+        ``status``: 429, or 400 with SSS_REQUEST_LIMIT_EXCEEDED."""
+        if status not in (400, 429):
+            raise ActRefused("status is 429 or 400")
+        self._memory().update(concurrency=limit, latency_s=latency_s, limit_status=status)
+        return {"concurrency": limit, "latency_s": latency_s, "status": status}
+
+    def slow_jobs(self, latency_s: float) -> Fields:
+        """Asynchronous jobs start ``latency_s`` after they were submitted."""
+        self._memory()["job_latency_s"] = latency_s
+        return {"latency_s": latency_s}
+
+    def forget_idempotency_keys(self) -> Fields:
+        """The keys of all requests so far expire: a key that is sent again starts a new job."""
+        keys = self._memory()["idempotency"]
+        count = len(keys)
+        keys.clear()
+        return {"forgotten": count}
+
+    def lag_search(self, lag_s: float) -> Fields:
+        """SuiteQL shows a change only ``lag_s`` after it was saved, under the stamp it was saved with."""
+        self._memory()["search_lag_s"] = lag_s
+        return {"lag_s": lag_s}
+
+    def delete_record(self, kind: str, id: str) -> Fields:
+        """A user deletes a record, if NetSuite lets it go."""
+        type = BY_LOWER.get(kind.lower())
+        record = self._books.find(type.name, id) if type else None
+        if type is None or record is None:
+            raise ActRefused(f"there is no {kind} {id}")
+        try:
+            self._records.delete(type, record)
+        except Problem as problem:
+            raise ActRefused(problem.detail) from problem
+        return {"kind": record.kind, "id": record.id}
 
     # Billing
 

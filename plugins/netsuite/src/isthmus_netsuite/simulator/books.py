@@ -12,6 +12,7 @@ from isthmus_netsuite.simulator.schema import TYPES
 
 MONTHS = "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split()
 CENT = Decimal("0.01")
+CLOSED = ("closed", "allLocked", "arLocked", "apLocked")
 Fields = dict[str, Any]
 
 
@@ -138,6 +139,13 @@ class Books:
         if any(period.fields[flag] for flag in ("closed", "allLocked", "arLocked")):
             raise period_closed(period.fields["periodName"])
         return period
+
+    def close(self, period: Record, flags: tuple[str, ...] = CLOSED) -> None:
+        """Close a period for all ledgers, or lock those of ``flags``."""
+        changes: Fields = dict.fromkeys(flags, True)
+        if flags == CLOSED:
+            changes["closedOnDate"] = self.today().isoformat()
+        self.change(period, changes, op="close")
 
     def _year(self, year: int) -> list[Record]:
         if year not in self._years:

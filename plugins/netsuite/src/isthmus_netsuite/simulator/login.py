@@ -86,6 +86,17 @@ class Gate:
             headers={"cache-control": "no-store"},
         )
 
+    def token_info(self) -> dict[str, Any]:
+        """Who calls: account, role and user of the token."""
+        return {
+            "companyId": self._memory()["account"],
+            "companyName": "Simulated account",
+            "roleName": "Isthmus",
+            "roleId": 1000,
+            "userId": 1,
+            "scope": ["restlets", "rest_webservices"],
+        }
+
     def _claims(self, assertion: str, audiences: set[str]) -> dict[str, Any]:
         """The claims of an assertion that is signed, meant for us, and valid now for an hour at most."""
         kid = jwt.get_unverified_header(assertion)["kid"]

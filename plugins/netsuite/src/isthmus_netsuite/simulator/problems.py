@@ -26,13 +26,13 @@ class Problem(Exception):
         self.detail = detail
         self.place = place
 
-    def answer(self) -> Response:
+    def answer(self, title: str | None = None) -> Response:
         section = SECTIONS.get(self.status)
         kind = f"https://www.w3.org/Protocols/rfc2616/rfc2616-sec10.html#sec10.4.{section}" if section else ""
         where = {f"o:{name}": value for name, value in self.place.items()}
         body: dict[str, Any] = {
             "type": kind or "about:blank",
-            "title": TITLES.get(self.status, "Error"),
+            "title": title or TITLES.get(self.status, "Error"),
             "status": self.status,
             "o:errorDetails": [{"detail": self.detail, **where, "o:errorCode": self.code}],
         }

@@ -21,7 +21,6 @@ from isthmus_netsuite.simulator.forms import (
     page_links,
     paging,
     plain,
-    read_body,
     self_link,
 )
 from isthmus_netsuite.simulator.problems import (
@@ -49,6 +48,8 @@ class RecordService:
     def __init__(self, books: Books, next_number: Callable[[str, int], int]) -> None:
         self.books = books
         self._next_number = next_number
+        self.closing: Record | None = None
+        """The period that finance closes just before the next posting arrives."""
 
     def handle(
         self,
@@ -56,7 +57,7 @@ class RecordService:
         parts: list[str],
         query: Mapping[str, str],
         headers: Mapping[str, str],
-        raw: bytes,
+        body: Callable[[], Fields],
         base: str,
     ) -> Response:
         """Answer one request; ``parts`` is the path after ``v1``, decoded."""
@@ -65,23 +66,26 @@ class RecordService:
             raise Problem(
                 404, "NOT_FOUND", f"Record type '{parts[0]}' does not exist.", errorUrlPath=parts[0]
             )
+        if type.dated is not None and method in ("POST", "PUT", "PATCH") and self.closing is not None:
+            period, self.closing = self.closing, None
+            self.books.close(period)
         root = f"{base}/services/rest/record/v1"
         if len(parts) == 1:
             if method == "GET":
                 return json_answer(self._list(type, query, root))
             if method == "POST":
-                return self._created(self._post(type, read_body(raw), headers), root)
+                return self._created(self._post(type, body(), headers), root)
         elif len(parts) == 2:
             if method == "PUT":
-                return self._created(self._put(type, parts[1], read_body(raw), query, headers), root)
+                return self._created(self._put(type, parts[1], body(), query, headers), root)
             record = self._existing(type, parts[1])
             if method == "GET":
                 return json_answer(self._shown(type, record, query, root))
             if method == "PATCH":
-                self.write(type, record, read_body(raw), op="update", query=query, headers=headers)
+                self.write(type, record, body(), op="update", query=query, headers=headers)
                 return self._created(record, root)
             if method == "DELETE":
-                self._delete(type, record)
+                self.delete(type, record)
                 return Response(status_code=204)
         elif method == "GET" and len(parts) == 3 and parts[2] in type.sublists:
             record = self._existing(type, parts[1])
@@ -247,7 +251,7 @@ class RecordService:
                 if type.transaction is not None:
                     fields["postingPeriod"] = {"id": period.id}
 
-    def _delete(self, type: RecordType, record: Record) -> None:
+    def delete(self, type: RecordType, record: Record) -> None:
         if not type.written:
             raise Problem(403, "INSUFFICIENT_PERMISSION", f"You may not delete {type.name} records.")
         self._gate(type, record.fields, {})

@@ -99,13 +99,16 @@ class SuiteQL:
         names = [*CUSTOM_COLUMNS, *CUSTOM_BODY, *CUSTOM_ENTITY]
         self._insert("customfield", [{"id": n, "scriptid": name.upper()} for n, name in enumerate(names, 1)])
 
-    def run(self, q: str, limit: int, offset: int) -> tuple[list[dict[str, str]], int]:
+    def run(self, q: str, limit: int, offset: int, *, lag_s: float = 0.0) -> tuple[list[dict[str, str]], int]:
         """One page of a query and how many rows there are in all.
+
+        Args:
+            lag_s: Changes younger than this do not show yet.
 
         Raises:
             Problem: the query is not understood.
         """
-        self._sync()
+        self._sync(lag_s)
         self._db.set_authorizer(_read_only)
         try:
             cursor = self._db.execute(_rewritten(q))
@@ -146,10 +149,13 @@ class SuiteQL:
             "customfield": ["id", "scriptid"],
         }
 
-    def _sync(self) -> None:
+    def _sync(self, lag_s: float) -> None:
         """Bring the mirror up to date with the records changed since the last query."""
         changed, self._books.changed = self._books.changed, {}
         for (kind, id), record in changed.items():
+            if record is not None and lag_s and self._age_s(record) < lag_s:
+                self._books.changed[kind, id] = record
+                continue
             type = TYPES[kind]
             if type.transaction is None:
                 table = "item" if kind == "serviceSaleItem" else type.table
@@ -252,6 +258,10 @@ class SuiteQL:
                 }
             )
         return rows
+
+    def _age_s(self, record: Record) -> float:
+        saved = datetime.fromisoformat(record.fields["lastModifiedDate"])
+        return (self._now() - saved).total_seconds()
 
     def _stamps(self, record: Record) -> Fields:
         return {
