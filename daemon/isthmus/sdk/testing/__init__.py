@@ -1,16 +1,31 @@
 """For a connector's own tests: a context to open it with, and the promises it must keep as test classes."""
 
-from isthmus.sdk.testing.cancel import cancel_at_every_await
+from isthmus.sdk.testing.cancel import (
+    CancelCase,
+    CancelContract,
+    cancel_at_every_await,
+    cancelled_at,
+    cancels,
+    nothing_left_open,
+)
 from isthmus.sdk.testing.context import FakeContext
 from isthmus.sdk.testing.contracts import SinkCase, SinkContract, SourceContract, read_all
+from isthmus.sdk.testing.late import LateCase, LateContract
 from isthmus.sdk.testing.memory import peak_of_reading
 
 __all__ = [
+    "CancelCase",
+    "CancelContract",
     "FakeContext",
+    "LateCase",
+    "LateContract",
     "SinkCase",
     "SinkContract",
     "SourceContract",
     "cancel_at_every_await",
+    "cancelled_at",
+    "cancels",
+    "nothing_left_open",
     "peak_of_reading",
     "read_all",
 ]

@@ -7,12 +7,15 @@ class TestKantataSource(SourceContract):
 """
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import msgspec
+import trio.testing
 
 from isthmus.events import BusinessEvent, decode, encode
 from isthmus.sdk.connector import Delivery, DeliveryClass, Receipt, Sink, Source
 from isthmus.sdk.errors import Unsure
+from isthmus.sdk.testing.cancel import cancels
 
 PAGES_MAX = 10_000
 
@@ -62,6 +65,13 @@ class SourceContract:
         for stream in source.streams:
             events, _ = await read_all(source, stream)
             assert all(decode(encode(event)) == event for event in events), stream
+
+    async def test_a_pull_cancelled_at_any_await_can_be_made_again(self, source: Source) -> None:
+        for stream in source.streams:
+            first = {event.id for event in (await source.pull(stream, None)).events}
+            async for point in cancels(partial(source.pull, stream, None)):
+                again = {event.id for event in (await source.pull(stream, None)).events}
+                assert again >= first, f"{stream}, cancelled at await {point}"
 
 
 class SinkCase(msgspec.Struct, frozen=True, kw_only=True):
@@ -113,6 +123,27 @@ class SinkContract:
             case.keep(receipt)
         held = case.records()
         assert case.expected is None or held == case.expected
+        for delivery in case.deliveries:
+            if _safe(case, delivery):
+                await _deliver(case, delivery)
+        assert case.records() == held
+
+    async def test_a_delivery_cancelled_at_any_await_doubles_nothing(self, case: SinkCase) -> None:
+        for delivery in case.deliveries:
+            kind = case.sink.delivery_class(delivery.event)
+            if kind is DeliveryClass.C:
+                case.keep(await case.sink.deliver(delivery))
+                continue
+            async for _ in cancels(partial(case.sink.deliver, delivery)):
+                if kind is DeliveryClass.B:
+                    # The peer may be at it still: this is what `Sink.worst_commit_s` is for.
+                    await trio.testing.wait_all_tasks_blocked(0.01)
+                    if await case.sink.find(delivery) is not None:
+                        break
+            found = await case.sink.find(delivery) if kind is DeliveryClass.B else None
+            case.keep(found or await case.sink.deliver(delivery))
+        assert case.expected is None or case.records() == case.expected
+        held = case.records()
         for delivery in case.deliveries:
             if _safe(case, delivery):
                 await _deliver(case, delivery)
