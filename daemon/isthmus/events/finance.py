@@ -72,6 +72,7 @@ class ChargeWaived(BusinessEvent, frozen=True, kw_only=True, tag="charge.waived/
     reason: str
     quantity: Amount
     project: Key | None = None
+    explanation: list[str] = msgspec.field(default_factory=list)
 
 
 class _Hold(BusinessEvent, frozen=True, kw_only=True):

@@ -116,6 +116,9 @@ def admin_app(desk: Desk, acts: Acts) -> ASGIApp:
     async def trace(request: Request) -> object:
         return await desk.trace(request.path_params["key"])
 
+    async def explained(request: Request) -> object:
+        return await desk.explain(request.path_params["key"])
+
     async def exceptions(request: Request) -> object:
         query = _query(request, ExceptionQuery)
         return await desk.exceptions(
@@ -163,6 +166,7 @@ def admin_app(desk: Desk, acts: Acts) -> ASGIApp:
         ("GET", "/v1/events/{id:path}", event),
         ("GET", "/v1/log", log_page),
         ("GET", "/v1/trace/{key:path}", trace),
+        ("GET", "/v1/billing/explain/{key:path}", explained),
         ("GET", "/v1/exceptions", exceptions),
         ("POST", "/v1/exceptions/retry", retry),
         ("POST", "/v1/events/replay", replay),

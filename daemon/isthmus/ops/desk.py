@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from isthmus.ops.explain import Explanation, explain
 from isthmus.ops.story import Step, tell
 from isthmus.store import audit, cursors, dead_letters, deliveries, lanes, receipts
 from isthmus.store import log as event_log
@@ -53,6 +54,10 @@ class LogPage(msgspec.Struct, frozen=True, kw_only=True):
 
 
 LOG_PAGE_MAX = 2000
+EXPLAINED_MAX = 200
+"""More origins than anybody reads: a project's, not an invoice's."""
+SCAN = 20_000
+"""Rows that one look for a charge reads, so that no read is long."""
 
 
 class Arrival(msgspec.Struct, frozen=True, kw_only=True):
@@ -159,7 +164,7 @@ class Desk:
                         kind=row.kind,
                         entity=row.entity,
                         stale=row.stale,
-                        payload=row.payload.decode() if isinstance(row.payload, bytes) else row.payload,
+                        payload=row.payload.decode(),
                     )
                     for row in rows
                 ],
@@ -201,9 +206,45 @@ class Desk:
             NotFound: no system knows the key.
         """
         steps = await self._store.read(lambda tx: tell(tx, key))
+        if not steps and (origin := await self._origin_of(key)) is not None:
+            steps = await self._store.read(lambda tx: tell(tx, origin))
         if not steps:
             raise NotFound(f"no system knows {key!r}; give a key or a record id of any system")
         return steps
+
+    async def explain(self, key: str) -> list[Explanation]:
+        """Why a charge, a time entry, an expense, a milestone or an invoice is billed as it is, or not yet.
+
+        Raises:
+            NotFound: no system knows the key, or billing has said nothing of it, or too much.
+        """
+        told = explain(await self.trace(key))
+        if not told:
+            raise NotFound(
+                f"billing has not said anything of {key!r}; 'isthmus event trace' tells what happened"
+            )
+        if len(told) > EXPLAINED_MAX:
+            raise NotFound(
+                f"{key!r} has {len(told)} facts that are billed or held; give one of them, or an invoice"
+            )
+        return told
+
+    async def _origin_of(self, charge: str) -> str | None:
+        """The fact a charge was made of. One that no ERP has yet is in no index; it is likely a new one."""
+        words = f'"charge":{msgspec.json.encode(charge).decode()}'
+        kinds = frozenset({"charge.determined"})
+        upto = await self._store.read(event_log.head)
+        while upto > 0:
+            after = max(upto - SCAN, 0)
+
+            def look(tx: Tx, after: int = after, upto: int = upto) -> list[event_log.LogRow]:
+                return event_log.mentioning(tx, words, kinds=kinds, after=after, upto=upto, limit=1)
+
+            found = await self._store.read(look)
+            if found:
+                return found[0].subject
+            upto = after
+        return None
 
     async def exceptions(
         self,

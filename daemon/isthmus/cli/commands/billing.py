@@ -5,6 +5,9 @@ from typing import Annotated, Literal
 
 from cyclopts import App, Parameter
 
+from isthmus.cli.commands.asking import ask, offline_ask
+from isthmus.cli.commands.options import ConfigDir, Offline, Output
+
 __all__ = ["billing"]
 
 billing = App(name="billing", help="What the billing rules do.")
@@ -23,3 +26,28 @@ def billing_preview(
     from isthmus.cli.previewing import preview_file
 
     return preview_file(facts, output)
+
+
+@billing.command(name="explain")
+def billing_explain(
+    key: Annotated[
+        str,
+        Parameter(help="A charge, time entry, expense, milestone or invoice, by any system's id."),
+    ],
+    *,
+    offline: Offline = False,
+    config: ConfigDir = None,
+    output: Output = "table",
+) -> None:
+    """Say why something is billed as it is, or not yet: terms, rate, caps, splits, periods, holds.
+
+    Example: isthmus billing explain psa:77
+    """
+    from isthmus.cli.explaining import print_explanations
+
+    told = (
+        offline_ask(config, lambda desk: desk.explain(key))
+        if offline
+        else ask("GET", f"/v1/billing/explain/{key}", config)
+    )
+    print_explanations(told, output)

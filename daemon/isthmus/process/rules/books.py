@@ -45,6 +45,16 @@ def fact_key(fact: Fact) -> str:
     return f"{fact.origin}:{fact.key}"
 
 
+def fact_words(work: Work, revision: int) -> str:
+    """What is billed or not, as the first line of an explanation."""
+    what = {
+        "time": f"time {work.key} revision {revision}: {work.quantity:f} h {work.service} on",
+        "expense": f"expense {work.key} revision {revision}: {work.category} on",
+        "milestone": f"milestone {work.key} revision {revision} on",
+    }
+    return f"{what.get(work.origin, f'{work.origin} {work.key}, due on')} {work.done_on}"
+
+
 class Books:
     """Rows and events of one cause.
 
@@ -153,7 +163,10 @@ class Books:
         )
         return replace(fact, charged=fact.charged + 1)
 
-    def _waive(self, fact: Fact, work: Work, reason: str, quantity: Decimal, entity: str) -> None:
+    def _waive(
+        self, fact: Fact, work: Work, reason: str, quantity: Decimal, entity: str, words: list[str]
+    ) -> None:
+        """Say that a part of the work is not billed; ``words`` say why, after what it is."""
         self.out.add(
             ChargeWaived,
             entity=entity,
@@ -163,6 +176,7 @@ class Books:
             reason=reason,
             quantity=quantity,
             project=work.project,
+            explanation=[fact_words(work, fact.revision), *words],
         )
 
     def _so_far(self, fact: Fact, ready: Ready, price: Decimal) -> SoFar:

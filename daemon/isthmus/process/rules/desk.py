@@ -16,6 +16,7 @@ from isthmus.process.rules.books import (
     charge_key,
     deferred_index,
     fact_key,
+    fact_words,
     scheduled_index,
     worked_index,
 )
@@ -150,7 +151,8 @@ class Desk(Books):
         assert work is not None
         verdict = judge(work, self.states)
         if isinstance(verdict, NotBillable):
-            self._waive(fact, work, "not_billable", work.quantity, fact.entity)
+            words = ["approved as not billable"]
+            self._waive(fact, work, "not_billable", work.quantity, fact.entity, words)
             return self.release(replace(fact, determined=work.quantity, settled=True), "not billable")
         if isinstance(verdict, Trouble):
             rest = work.quantity - fact.determined if work.origin == "time" else None
@@ -166,14 +168,17 @@ class Desk(Books):
             words = ["above the cap: billed at the overage rate, outside the cap"]
             fact = self._charge(fact, work, verdict, rest, verdict.plan.overage_price, None, words)
         elif rest:
-            self._waive(fact, work, "over_cap", rest, verdict.entity)
+            words = [*_ground(verdict), f"{_full(verdict)}, overage write_off"]
+            self._waive(fact, work, "over_cap", rest, verdict.entity, words)
             fact = replace(fact, determined=fact.determined + rest)
         return self.release(replace(fact, settled=True), "determined")
 
     def _include(self, fact: Fact, work: Work, ready: Ready) -> Fact:
         plan, drawn = ready.plan, ZERO
+        words = _ground(ready)
         for lot in plan.lots:
-            free = _down(lot.hours - self._used(ready.contract, lot.key), plan.step)
+            used = self._used(ready.contract, lot.key)
+            free = _down(lot.hours - used, plan.step)
             hours = min(plan.total - fact.determined, free)
             if hours <= 0:
                 continue
@@ -181,8 +186,11 @@ class Desk(Books):
             consumed = Consumed(contract=ready.contract, lot=lot.key, hours=hours)
             fact = replace(fact, included=[*fact.included, consumed], determined=fact.determined + hours)
             drawn += hours
+            period = lot.key.partition("@")[2]
+            whose = f"included hours of the period from {period}" if period else "included hours"
+            words.append(f"{whose}, {lot.hours:f} h: {used:f} before, {used + hours:f} after")
         if drawn:
-            self._waive(fact, work, "included", drawn, ready.entity)
+            self._waive(fact, work, "included", drawn, ready.entity, words)
         return fact
 
     def _charge_within(self, fact: Fact, work: Work, ready: Ready) -> Fact:
@@ -224,12 +232,9 @@ class Desk(Books):
             self.states.put(
                 f"contract:{ready.contract}", replace(row, totals={**row.totals, plan.pot: totals})
             )
-        caps = [f"{digits(plan.cap_amount, currency)} {currency}"] if plan.cap_amount is not None else []
-        caps += [f"{plan.cap_hours} h"] if plan.cap_hours is not None else []
-        detail = f"the cap of line {plan.line}, {' and '.join(caps)}, leaves no room"
         queues = [cap_queue(ready.contract, plan.pot)]
         quantity = rest if plan.per_hour else None
-        return self._hold(fact, "cap_reached", detail, quantity, amount, queues, ready.entity)
+        return self._hold(fact, "cap_reached", _full(ready), quantity, amount, queues, ready.entity)
 
     def _charge(
         self,
@@ -269,12 +274,10 @@ class Desk(Books):
             posting_on=ready.posting_day,
             dimensions=ready.dimensions,
         )
-        terms_words = f"contract {ready.contract} revision {ready.terms.revision}"
         total_words = sum_words if plan.per_hour else f"{shown} {currency}"
         explanation = [
-            _fact_words(work, fact.revision),
-            terms_words,
-            *plan.words,
+            fact_words(work, fact.revision),
+            *_ground(ready),
             *words,
             total_words,
             *ready.posting_words,
@@ -332,13 +335,17 @@ def _down(value: Decimal, step: Decimal) -> Decimal:
     return max(value.quantize(step, ROUND_FLOOR), ZERO)
 
 
-def _fact_words(work: Work, revision: int) -> str:
-    what = {
-        "time": f"time {work.key} revision {revision}: {work.quantity:f} h {work.service} on",
-        "expense": f"expense {work.key} revision {revision}: {work.category} on",
-        "milestone": f"milestone {work.key} revision {revision} on",
-    }
-    return f"{what.get(work.origin, f'{work.origin} {work.key}, due on')} {work.done_on}"
+def _ground(ready: Ready) -> list[str]:
+    """The terms that decide, for the explanation."""
+    return [f"contract {ready.contract} revision {ready.terms.revision}", *ready.plan.words]
+
+
+def _full(ready: Ready) -> str:
+    """That there is no room, for the explanation."""
+    plan, currency = ready.plan, ready.terms.currency
+    caps = [f"{digits(plan.cap_amount, currency)} {currency}"] if plan.cap_amount is not None else []
+    caps += [f"{plan.cap_hours} h"] if plan.cap_hours is not None else []
+    return f"the cap of line {plan.line}, {' and '.join(caps)}, leaves no room"
 
 
 def _without(reversals: list[Reversed], said: Reversed) -> list[Reversed]:
