@@ -167,6 +167,57 @@ def test_the_story_is_readable_on_a_hundred_columns(demo: Run, known: dict[str, 
     assert len(every) > 3 * len(shown)
 
 
+def test_every_statement_of_every_process_is_derived_again_to_the_byte(demo: Run) -> None:
+    verdicts = {each["process"]: each for each in demo.ask("audit", "replay")}
+    assert {"project-setup", "billing", "schedule", "change-order", "burn", "forecast"} <= set(verdicts)
+    for process, verdict in verdicts.items():
+        assert verdict["equal"] > 0, process
+        assert (verdict["differences"], verdict["unread"]) == ([], []), process
+
+
+def test_a_change_order_shows_where_each_step_stands(demo: Run) -> None:
+    (amended,) = demo.ask("event", "list", "--kind", "contract.amended")
+    shown = demo.isthmus("event", "trace", amended["subject"], "--offline", "--all").stdout
+    told = " ".join(shown.split())
+    at = -1
+    for step in ("terms", "contract", "schedule", "demand", "projection"):
+        found = told.find(f"/2 {step} done", at + 1)
+        assert found > at, f"{step} is done after the step before it"
+        at = found
+
+
+@pytest.mark.parametrize("by", ["charge", "erp charge", "invoice"])
+def test_billing_is_explained_by_any_systems_id(demo: Run, known: dict[str, str], by: str) -> None:
+    explained = demo.ask("billing", "explain", known[by])
+    parts = [part for each in explained for part in each["parts"]]
+    assert known["charge"] in {part["charge"] for part in parts}
+    assert all(part["invoices"] and part["landings"] for part in parts if part["state"] == "billed")
+
+
+def test_the_derivation_of_an_entry_the_cap_split_is_told_in_full(demo: Run) -> None:
+    held = next(
+        page["event"]
+        for line in demo.ask("event", "list", "--kind", "charge.held")
+        for page in [demo.ask("event", "show", line["id"])]
+        if page["event"]["reason"] == "cap_reached"
+    )
+    told = demo.isthmus("billing", "explain", held["origin_key"], "--offline").stdout
+    for words in (
+        " billed: ",
+        "contract crm:",
+        " at 160.00 USD per hour",
+        "cap 20000.00 USD: ",
+        " do not fit",
+        "cap_reached ",
+        "it ends when a reversal makes room, or an amendment raises the cap",
+        "cap 90000.00 USD: 20000.00 before, ",
+        "posted on 2026-10-",
+        "netsuite has it as timeBill/",
+        "invoice INV",
+    ):
+        assert words in told, words
+
+
 def test_nobody_knows_a_made_up_key(demo: Run) -> None:
     done = demo.isthmus("event", "trace", "crm:nobody", "--offline")
     assert (done.returncode, done.stdout) == (1, "")

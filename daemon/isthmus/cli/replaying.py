@@ -45,10 +45,10 @@ def replay_log(
     if not lanes:
         known = ", ".join(sorted(PROCESSES))
         raise Leave(USAGE, f"no lane runs the process {process!r}; processes are {known}")
-    replay = Replay(lanes)
+    replay = Replay(lanes, until=until)
 
     async def offline_work() -> dict[str, int]:
-        return await ask_store(config, lambda desk: _play(replay, _pages_of(desk), until))
+        return await ask_store(config, lambda desk: _play(replay, _pages_of(desk)))
 
     async def online_work() -> dict[str, int]:
         async with connected(config) as client:
@@ -57,11 +57,9 @@ def replay_log(
                 page = await client.get("/v1/log", after=after, limit=PAGE)
                 return msgspec.convert(page, LogPage)
 
-            return await _play(replay, read, until)
+            return await _play(replay, read)
 
     positions = trio.run(offline_work if offline else online_work)
-    if until is not None:
-        positions = {lane: min(position, until) for lane, position in positions.items()}
     return _tell(replay.verdicts(positions), output)
 
 
@@ -72,10 +70,10 @@ def _pages_of(desk: Desk) -> ReadPage:
     return read
 
 
-async def _play(replay: Replay, read: ReadPage, until: int | None) -> dict[str, int]:
+async def _play(replay: Replay, read: ReadPage) -> dict[str, int]:
     """Both passes over the log as it stands now; how far each lane had read then."""
     first = await read(0)
-    last = first.head if until is None else min(until, first.head)
+    last = first.head
     with Progress(
         TextColumn("{task.description:24}"),
         BarColumn(),

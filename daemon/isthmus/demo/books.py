@@ -49,7 +49,7 @@ def compare(
     """Every row of the closing table.
 
     Args:
-        amended: Whether the change order was made, so that its cap is the one in force.
+        amended: Whether the change order was made, so that its terms are in force.
         contracts: What was sold; the demo's contracts unless told otherwise.
     """
     rows = [_projects(ledgers, contract) for contract in contracts]
@@ -118,8 +118,8 @@ def _money(ledgers: Ledgers, contract: Contract, *, amended: bool) -> Comparison
     """What the PSA approved, priced by hand, against what stands in the ERP."""
     key = project_key(ledgers, contract)
     work, expenses, achieved = _approved(ledgers, key)
-    cap = contract.raised_cap if amended else None
-    expected = expected_cents(contract, work, expenses=expenses, achieved=achieved, cap=cap)
+    terms = contract.changed if amended else contract
+    expected = expected_cents(terms, work, expenses=expenses, achieved=achieved)
     found = netsuite_cents(ledgers, key) if contract.entity == "acme-us" else legacy_cents(ledgers, key)
     erp = "NetSuite" if contract.entity == "acme-us" else "legacy ERP"
     return _amount(f"billed on {contract.deal}", f"PSA → {erp}", expected, found, contract.currency)

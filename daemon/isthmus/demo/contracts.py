@@ -11,7 +11,16 @@ from typing import Any, Literal
 
 import msgspec
 
-__all__ = ["CONTRACTS", "Contract", "Expense", "Hours", "Retainer", "Subscription", "expected_cents"]
+__all__ = [
+    "CONTRACTS",
+    "ChangeOrder",
+    "Contract",
+    "Expense",
+    "Hours",
+    "Retainer",
+    "Subscription",
+    "expected_cents",
+]
 
 FIRST, LAST = date(2026, 10, 1), date(2026, 10, 31)
 """The month the demo plays in; whatever the calendar bills in it is due by the time anybody plays."""
@@ -45,6 +54,13 @@ class Subscription(msgspec.Struct, frozen=True, kw_only=True):
     starts_on: date
 
 
+class ChangeOrder(msgspec.Struct, frozen=True, kw_only=True):
+    """What a change order changes: the cap, and instalments that are new."""
+
+    cap: int
+    fees: dict[str, int]
+
+
 class Contract(msgspec.Struct, frozen=True, kw_only=True):
     """One deal of the demo. Rates and caps in whole units of the currency."""
 
@@ -56,8 +72,7 @@ class Contract(msgspec.Struct, frozen=True, kw_only=True):
     rates: dict[str, int] = {}
     included_hours: int = 0
     cap: int | None = None
-    raised_cap: int | None = None
-    """The cap after the change order."""
+    change: ChangeOrder | None = None
     milestones: dict[str, int] = {}
     fees: dict[str, int] = {}
     """Instalments of a fixed fee, by the day they are due."""
@@ -70,13 +85,20 @@ class Contract(msgspec.Struct, frozen=True, kw_only=True):
     people: dict[str, str] = {}
     """Who works on it: a name to the role that names the service."""
 
-    def lines(self, *, cap: int | None = None) -> list[dict[str, Any]]:
+    @property
+    def changed(self) -> "Contract":
+        """The contract after its change order."""
+        if self.change is None:
+            return self
+        return msgspec.structs.replace(self, cap=self.change.cap, fees={**self.fees, **self.change.fees})
+
+    def lines(self) -> list[dict[str, Any]]:
         """The contract's rows as the CRM keeps them."""
         terms: dict[str, Any] = {"Overage__c": "hold"}
         if self.included_hours:
             terms["Included_Hours__c"] = f"{self.included_hours}"
-        if limit := cap or self.cap:
-            terms["Cap_Amount__c"] = f"{limit}.00"
+        if self.cap:
+            terms["Cap_Amount__c"] = f"{self.cap}.00"
         if self.expenses:
             terms["Expenses__c"] = True
         rows = [
@@ -152,7 +174,7 @@ CONTRACTS = (
         time_zone="America/Los_Angeles",
         rates={"consulting": 160, "development": 160},
         cap=20_000,
-        raised_cap=90_000,
+        change=ChangeOrder(cap=90_000, fees={"2026-10-20": 5_000}),
         entries=70,
         people={"Consultant Three": "Consulting", "Developer One": "Development"},
     ),
@@ -200,7 +222,6 @@ def expected_cents(
     *,
     expenses: Iterable[Expense] = (),
     achieved: Iterable[str] = (),
-    cap: int | None = None,
 ) -> int:
     """What must stand in the ERP for a contract, net, in cents.
 
@@ -219,9 +240,8 @@ def expected_cents(
         included -= free
         rate = contract.retainer.overage_rate if contract.retainer else contract.rates[entry.service]
         worked += (entry.hundredths - free) * rate
-    limit = cap if cap is not None else contract.cap
-    if limit is not None:
-        worked = min(worked, limit * 100)
+    if contract.cap is not None:
+        worked = min(worked, contract.cap * 100)
     if contract.retainer is not None:
         total += contract.retainer.amount * 100
     if contract.expenses:

@@ -221,18 +221,19 @@ async def achieve(scenario: Scenario) -> None:
 
 
 async def amend(scenario: Scenario) -> None:
-    """A change order raises a cap; the hours it held back are billed."""
+    """A change order raises a cap and adds a fee; the hours the cap held back are billed."""
     contract = CONTRACTS[1]
     before = await scenario.count("netsuite", "timeBill")
     await scenario.world.crm.do(
         "amend_contract",
         contract=scenario.deals[contract.deal]["contract"],
-        lines=contract.lines(cap=contract.raised_cap),
+        lines=contract.changed.lines(),
         effective_on="2026-10-01",
         reason="Phase two ordered",
     )
     scenario.amended = True
     await scenario.settled("billed on")
+    await scenario.told("change_order.stepped", step="projection", state="done")
     assert await scenario.count("netsuite", "timeBill") > before, "the change order released nothing"
 
 

@@ -36,6 +36,7 @@ ROUTES = {
     "project.created": ["psa", "netsuite-master", "ledger-master", "planner"],
     "contract.signed": ["psa"],
     "contract.amended": ["psa"],
+    "schedule.revised": ["netsuite-master"],
     "demand.revised": ["planner"],
     "resource.changed": ["planner"],
     "charge.determined": ["netsuite-charges", "ledger-charges"],

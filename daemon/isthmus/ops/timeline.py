@@ -18,6 +18,8 @@ ARROWS = {
     "dead": "✗",
 }
 _NAMES = ("name", "title", "number", "stage", "period", "reason", "milestone", "worked_on")
+_STEPPED = "change_order.stepped"
+"""Each state of each step of a change order is a row: it says where the change stands."""
 _SUMS = (("hours", "h"), ("amount", ""), ("total", ""))
 
 
@@ -33,10 +35,11 @@ def timeline(steps: Sequence[Any], *, fold: bool = True) -> list[dict[str, str]]
     for step in (msgspec.to_builtins(step) for step in steps):
         if fold and _said_already(step):
             continue
-        if fold and groups and _alike(groups[-1][0], step):
-            groups[-1].append(step)
-        else:
+        group = _group_of(step, groups) if fold else None
+        if group is None:
             groups.append([step])
+        else:
+            group.append(step)
     rows: list[dict[str, str]] = []
     day = ""
     for group in groups:
@@ -47,9 +50,26 @@ def timeline(steps: Sequence[Any], *, fold: bool = True) -> list[dict[str, str]]
     return rows
 
 
+def _group_of(step: dict[str, Any], groups: list[list[dict[str, Any]]]) -> list[dict[str, Any]] | None:
+    """The newest group a step goes into.
+
+    One cause may give two kinds in turn, as a raised cap gives charges and ends of holds: each kind is a row.
+    """
+    for group in groups[::-1]:
+        if _alike(group[0], step):
+            return group
+        cause = step["event"].get("causation")
+        if cause is None or group[-1]["event"].get("causation") != cause:
+            return None
+    return None
+
+
 def _alike(first: dict[str, Any], step: dict[str, Any]) -> bool:
     """Whether a step goes into the row of another: the same type on the same day."""
-    return bool(first["type"] == step["type"] and first["recorded_at"][:10] == step["recorded_at"][:10])
+    if first["type"] != step["type"] or first["recorded_at"][:10] != step["recorded_at"][:10]:
+        return False
+    same = ("change", "step", "state") if _kind(step) == _STEPPED else ()
+    return all(first["event"][name] == step["event"][name] for name in same)
 
 
 def _said_already(step: dict[str, Any]) -> bool:
@@ -60,7 +80,7 @@ def _said_already(step: dict[str, Any]) -> bool:
 
 def _row(group: list[dict[str, Any]]) -> dict[str, str]:
     first = group[0]
-    kind = first["type"].partition("/")[0]
+    kind = _kind(first)
     things = _things(group)
     count = f" ×{len(things)}" if len(things) > 1 else ""
     return {
@@ -70,6 +90,11 @@ def _row(group: list[dict[str, Any]]) -> dict[str, str]:
         "says": _says(things),
         "arrived": _arrived(group),
     }
+
+
+def _kind(step: dict[str, Any]) -> str:
+    """The tag without its version."""
+    return str(step["type"]).partition("/")[0]
 
 
 def _things(group: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -88,6 +113,9 @@ def _key(step: dict[str, Any]) -> str:
 
 def _says(things: Sequence[dict[str, Any]]) -> str:
     events = [step["event"] for step in things]
+    if _kind(things[0]) == _STEPPED:
+        said = events[0]
+        return f"{said['change']} {said['step']} {said['state']}: {said['detail']}".removesuffix(": ")
     words: list[str] = []
     if len(things) == 1:
         key, subject = _key(things[0]), things[0]["subject"]
@@ -95,7 +123,8 @@ def _says(things: Sequence[dict[str, Any]]) -> str:
         words += [word for word in told if word != key]
         words.append(key if key == subject else f"{key} of {subject}")
     for field, unit in _SUMS:
-        values = [Decimal(event[field]) for event in events if event.get(field)]
+        # A demand names hours by service; only what is one figure is summed.
+        values = [Decimal(event[field]) for event in events if isinstance(event.get(field), str)]
         if values:
             currency = next((event["currency"] for event in events if event.get("currency")), "")
             words.append(f"{sum(values, Decimal(0)):,} {unit or currency}".strip())

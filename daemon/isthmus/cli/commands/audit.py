@@ -28,7 +28,7 @@ def audit_verify(*, config: ConfigDir = None) -> int:
 def audit_replay(
     *,
     process: Annotated[str | None, Parameter(help="Only this process: billing.")] = None,
-    until: Annotated[int | None, Parameter(help="Only up to this sequence number.")] = None,
+    until: Annotated[int | None, Parameter(help="Only facts up to this sequence number.")] = None,
     offline: Offline = False,
     config: ConfigDir = None,
     output: Output = "table",
