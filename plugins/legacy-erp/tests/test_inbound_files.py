@@ -82,7 +82,7 @@ async def test_archiving_at_once_would_be_found_out(
     drop(bench)
     page = await opened.source.pull("periods", None)
     for move in msgspec.json.decode(page.next, type=Cursor).moves:
-        tidy.carry_out(opened.source._inbox._drop, msgspec.structs.replace(move, to="drop"), 1 << 20)  # type: ignore[attr-defined]
+        tidy.carry_out(opened.source._carrier._drop, msgspec.structs.replace(move, to="drop"), 1 << 20)  # type: ignore[attr-defined]
     assert closed(await bench.pull(opened, "periods")) != PERIODS
 
 

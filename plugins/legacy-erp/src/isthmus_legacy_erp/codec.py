@@ -90,6 +90,14 @@ class Codec:
                 raise ValueRefused(f"{field.name}: {error}") from None
         return bytes(line.ljust(self.layout.length, self._blank)) + self._end
 
+    def fitted(self, record: Record, values: Values) -> dict[str, Value]:
+        """The values of a detail as the other side will read them: free text cut, amounts to their places.
+
+        Raises:
+            ValueRefused: see `encode`.
+        """
+        return self._row(1, self.encode(record, {**values, "line": 1})).values
+
     def decode(self, data: bytes) -> list[Row]:
         """All records of a file.
 

@@ -10,13 +10,14 @@ from isthmus.sdk import Connector, Context, Fatal, Opened, hookimpl
 from isthmus_legacy_erp import layout
 from isthmus_legacy_erp.codec import Codec, ValueRefused
 from isthmus_legacy_erp.disk import Disk, Drop
+from isthmus_legacy_erp.files import FileCarrier
 from isthmus_legacy_erp.inbox import Inbox
 from isthmus_legacy_erp.layout import LayoutError
 from isthmus_legacy_erp.names import RESPONSE
 from isthmus_legacy_erp.probe import DropProbe
 from isthmus_legacy_erp.settings import Interface, LegacyErpSettings
 from isthmus_legacy_erp.sink import RECORD, BatchSink
-from isthmus_legacy_erp.source import FileSource
+from isthmus_legacy_erp.source import BatchSource
 
 
 class LegacyErp(Connector):
@@ -37,9 +38,10 @@ class LegacyErp(Connector):
         drop = Drop(settings.drop_dir, self.disk)
         responses = {interface + RESPONSE: codecs["responses"] for interface in RECORD}
         inbox = Inbox(drop, settings, {**codecs, **responses})
-        sink = BatchSink(ctx, settings, codecs, drop, inbox)
+        carrier = FileCarrier(drop, inbox, settings.company)
+        sink = BatchSink(ctx, settings, codecs, carrier)
         yield Opened(
-            source=FileSource(ctx, inbox, sink, codecs["receivables"]),
+            source=BatchSource(ctx, carrier, sink, codecs["receivables"]),
             sink=sink,
             probe=DropProbe(ctx, settings, drop),
         )

@@ -10,58 +10,15 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from isthmus.sdk import Refused
 from isthmus_legacy_erp import batch, names, tidy
-from isthmus_legacy_erp.batch import Batch
 from isthmus_legacy_erp.codec import BytesRefused, Codec
 from isthmus_legacy_erp.disk import Drop, Growing, NotRegular
+from isthmus_legacy_erp.look import WHY, Arrived, Cursor, Look, Move
 from isthmus_legacy_erp.names import DONE, NAK, RESPONSE, FileName
 from isthmus_legacy_erp.settings import LegacyErpSettings
-from isthmus_legacy_erp.tidy import Move
 
 SMALL = 4096
 """No marker or NAK is larger."""
-WHY = 200
-
-
-class Cursor(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The last number read of each interface, and what is to be tidied up when this comes back."""
-
-    last: dict[str, int] = {}
-    moves: list[Move] = []
-
-
-class Arrived(msgspec.Struct, frozen=True, kw_only=True):
-    """A batch of the ERP, whole and checked."""
-
-    file: FileName
-    batch: Batch
-
-    @property
-    def place(self) -> str:
-        """How a person finds it, in ``inbound`` or in ``archive``."""
-        return self.file.shelf
-
-
-class Look(msgspec.Struct, kw_only=True):
-    """What one look at the drop directory found."""
-
-    last: dict[str, int]
-    arrived: list[Arrived] = []
-    refused: list[Refused] = []
-    conflicts: list[str] = []
-    """Files that claim a number under which other bytes were read."""
-    moves: list[Move] = []
-    more: bool = False
-    gap: str | None = None
-    """The first file that is missing while later ones are there."""
-
-    def refuse(self, name: str, reason: str, data: bytes | None, *, to: str = "reject") -> None:
-        """Report a file as refused, and have it moved once that is recorded."""
-        raw = name.encode() if data is None else data
-        self.refused.append(Refused(reason=reason, place=name, raw=raw))
-        sha256 = "" if data is None else names.digest(data)
-        self.moves.append(Move(name=name, to=to, sha256=sha256, why=reason[:WHY]))
 
 
 class _Unfit(Exception):
@@ -131,7 +88,10 @@ class Inbox:
                 return
             if arrived is None:
                 if any(file.seq > wanted.seq and self._complete(file, now_s) for file in here):
-                    look.gap = look.gap or f"{interface} {wanted.seq:08d}"
+                    look.gap = look.gap or (
+                        f"{interface} {wanted.seq:08d} is missing or incomplete, later numbers are there; "
+                        "ask the ERP for it"
+                    )
                 return
             look.arrived.append(arrived)
             number += 1
@@ -150,7 +110,7 @@ class Inbox:
             found = batch.read(self._codecs[wanted.interface], data, wanted)
         except BytesRefused as error:
             raise OSError(None, f"archive/{wanted.shelf} is damaged: {error}; restore it") from error
-        return Arrived(file=wanted, batch=found)
+        return Arrived(file=wanted, batch=found, place=wanted.shelf)
 
     def _taken(self, wanted: FileName, here: list[FileName], look: Look, now_s: float) -> Arrived | None:
         """The file of that number from ``inbound``, to be archived later; None while there is none."""
@@ -162,7 +122,7 @@ class Inbox:
             except BytesRefused as error:
                 raise _Unfit(file, str(error), data) from error
             look.moves.append(Move(name=str(file), to="archive", sha256=names.digest(data)))
-            return Arrived(file=file, batch=found)
+            return Arrived(file=file, batch=found, place=file.shelf)
         return None
 
     def _look_at_old(self, file: FileName, look: Look, now_s: float) -> None:

@@ -32,6 +32,11 @@ class FileName(msgspec.Struct, frozen=True, kw_only=True):
         """The name in ``archive``: without the time, so that a number is found without a search."""
         return f"{self.interface}_{self.company}_{self.seq:08d}.dat"
 
+    @property
+    def batch_id(self) -> str:
+        """The name inside: in the header, and in staging tables."""
+        return f"{self.interface}-{self.company}-{self.seq:08d}"
+
 
 def parse(name: str) -> FileName | None:
     """The parts of a file name; None where it is not one of ours."""

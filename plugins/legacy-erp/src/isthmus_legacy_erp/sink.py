@@ -1,4 +1,4 @@
-"""Facts to the ERP: frozen, numbered batches, one file each."""
+"""Facts to the ERP: frozen, numbered batches. The same for files and tables."""
 
 from collections.abc import Mapping, Sequence
 
@@ -15,17 +15,14 @@ from isthmus.sdk import (
     Frozen,
     Receipt,
     Rejected,
-    Retryable,
     Sink,
     Unmet,
-    Unsure,
 )
 from isthmus_legacy_erp import batch, names, outbox, translate
+from isthmus_legacy_erp.carrier import Carrier, revision_of
 from isthmus_legacy_erp.codec import Codec, Value, ValueRefused
-from isthmus_legacy_erp.disk import Drop, fate
-from isthmus_legacy_erp.inbox import Inbox
 from isthmus_legacy_erp.names import FileName
-from isthmus_legacy_erp.outbox import FrozenBatch, Line, Outbox
+from isthmus_legacy_erp.outbox import FrozenBatch, Line
 from isthmus_legacy_erp.settings import LegacyErpSettings
 
 OUTBOUND = {
@@ -43,12 +40,13 @@ class _Entry(msgspec.Struct, frozen=True, kw_only=True):
     """One delivery that is ready to be frozen: its place in the call, its line."""
 
     at: int
+    event: BusinessEvent
     line: Line
     values: dict[str, Value]
 
 
 class BatchSink(Sink):
-    """Writes what it is given into numbered batches; the receipt names the file and the line.
+    """Writes what it is given into numbered batches; the receipt names the batch and the line.
 
     Class A: a batch never changes once it is frozen, and the ERP guards by number, batch and reference. A
     delivery that was frozen is never frozen again, unless the ERP refused exactly its line: then a replay
@@ -60,14 +58,13 @@ class BatchSink(Sink):
     concurrency = 1
 
     def __init__(
-        self, ctx: Context, settings: LegacyErpSettings, codecs: Mapping[str, Codec], drop: Drop, inbox: Inbox
+        self, ctx: Context, settings: LegacyErpSettings, codecs: Mapping[str, Codec], carrier: Carrier
     ) -> None:
         self._ctx = ctx
         self._settings = settings
         self._codecs = codecs
-        self._drop = drop
-        self._inbox = inbox
-        self._outbox = Outbox(drop)
+        self._carrier = carrier
+        self._stamp = translate.Stamp(instance=ctx.instance, entity=ctx.entity)
         self._lock = trio.Lock()
         self._recovered = False
 
@@ -97,31 +94,28 @@ class BatchSink(Sink):
                     outcomes[at] = error
             for standing, keys in again.values():
                 outcomes.update(await self._placed(standing, keys))
-            for interface, entries in fresh.items():
-                if entries:
+            for interface, asked in fresh.items():
+                if asked and (entries := await self._unstaged(interface, asked, outcomes)):
                     frozen = await self._freeze(interface, entries)
                     outcomes.update(await self._placed(frozen, {e.at: e.line.delivery for e in entries}))
         return [outcomes[at] for at in range(len(deliveries))]
 
     async def recover(self) -> None:
-        """Once per opening: finish what a dead process left in the drop directory.
+        """Once per opening: finish what a dead process left.
 
         Raises:
-            Retryable, Fatal: the drop directory cannot be worked with.
+            Retryable, Fatal: the ERP's side cannot be worked with.
         """
         async with self._lock:
             if self._recovered:
                 return
-            try:
-                await self._ctx.run_blocking(self._drop.prepare, deadline_s=WRITE_S)
-                parts, unmarked = await self._ctx.run_blocking(self._outbox.unfinished, deadline_s=WRITE_S)
-                for interface in RECORD:
-                    await self._catch_up(interface)
-                for frozen in await self._interrupted({*parts, *unmarked}):
-                    await self._place(frozen, resend_refused=False)
-                await self._ctx.run_blocking(self._outbox.discard, parts, deadline_s=WRITE_S)
-            except OSError as error:
-                raise fate(error, f"opening {self._drop.root}") from error
+            await self._ctx.run_blocking(self._carrier.prepare, deadline_s=WRITE_S)
+            unfinished = await self._ctx.run_blocking(self._carrier.unfinished, deadline_s=WRITE_S)
+            for interface in RECORD:
+                await self._catch_up(interface)
+            for frozen in await self._interrupted(unfinished):
+                await self._place(frozen, resend_refused=False)
+            await self._ctx.run_blocking(self._carrier.discard, deadline_s=WRITE_S)
             self._recovered = True
 
     async def batch(self, interface: str, seq: int) -> FrozenBatch | None:
@@ -136,22 +130,20 @@ class BatchSink(Sink):
         """
         last = await self._ctx.sequences.last(self._sequence(interface))
         number = last.seq if last is not None else 0
-        seen = await self._ctx.run_blocking(
-            self._outbox.high_water, interface, self._settings.company, deadline_s=WRITE_S
-        )
+        seen = await self._ctx.run_blocking(self._carrier.high_water, interface, deadline_s=WRITE_S)
         highest = max(seen, self._settings.first(interface) - 1)
         if number >= highest:
             return
         if highest - number > SKIPS_MAX:
             raise Fatal(
-                f"{interface}: the next number would be {number + 1}, the drop directory shows {highest}; "
+                f"{interface}: the next number would be {number + 1}, the ERP's side shows {highest}; "
                 "agree on a company code with numbers of its own, or clear what shows the high number"
             )
         self._ctx.log.warning(
             "numbers_skipped",
             extra={
                 "connector": self._ctx.instance,
-                "reason": f"{interface}: the drop directory shows {highest}, the store {number}",
+                "reason": f"{interface}: the ERP's side shows {highest}, the store {number}",
             },
         )
         created = names.stamp(self._ctx.now())
@@ -163,12 +155,11 @@ class BatchSink(Sink):
         for _ in range(highest - number):
             await self._ctx.sequences.freeze(self._sequence(interface), (), nothing)
 
-    async def _interrupted(self, files: set[str]) -> list[FrozenBatch]:
-        """The batches that ``files`` belong to, and the newest of each interface, which may have no file."""
+    async def _interrupted(self, files: Sequence[FileName]) -> list[FrozenBatch]:
+        """The batches ``files``, and the newest of each interface, of which nothing may have left yet."""
         found: dict[str, FrozenBatch] = {}
-        for name in files:
-            file = names.parse(name.partition(".dat")[0] + ".dat")
-            if file is not None and file.interface in RECORD:
+        for file in files:
+            if file.interface in RECORD:
                 frozen = await self.batch(file.interface, file.seq)
                 if frozen is not None and frozen.file == file:
                     found[str(file)] = frozen
@@ -208,10 +199,28 @@ class BatchSink(Sink):
         return standing
 
     async def _refused_lines(self, batch: FrozenBatch) -> frozenset[int]:
-        try:
-            return await self._ctx.run_blocking(self._inbox.refused_lines, batch.file)
-        except OSError as error:
-            raise fate(error, f"reading the response to {batch.file}") from error
+        return await self._ctx.run_blocking(self._carrier.refused_lines, batch)
+
+    async def _unstaged(
+        self, interface: str, entries: Sequence[_Entry], outcomes: dict[int, Receipt | ConnectorError]
+    ) -> list[_Entry]:
+        """The entries the ERP has no line of, or refused; the others get their outcome from that line.
+
+        Only an older backup of the store, or the same fact told twice, makes this find anything.
+        """
+        refs = {entry.line.ref: revision_of(entry.values) for entry in entries}
+        known = await self._ctx.run_blocking(self._carrier.staged, interface, refs, deadline_s=WRITE_S)
+        rest: list[_Entry] = []
+        for entry in entries:
+            staged = known.get(entry.line.ref)
+            if staged is None:
+                rest.append(entry)
+            elif staged.status == "REJECTED":
+                values = {**entry.values, "try_no": staged.try_no + 1}
+                rest.append(msgspec.structs.replace(entry, values=values))
+            else:
+                outcomes[entry.at] = translate.adopted(entry.event, entry.line, staged, self._stamp)
+        return rest
 
     async def _entry(self, at: int, event: BusinessEvent, key: str) -> _Entry:
         """The line for one fact.
@@ -243,7 +252,7 @@ class BatchSink(Sink):
             codec.encode(record, {**values, "line": 1})
         except ValueRefused as error:
             raise Rejected(f"{event.key} does not fit the layout: {error}", reason="value") from error
-        return _Entry(at=at, line=translate.frozen_line(event, key, values), values=values)
+        return _Entry(at=at, event=event, line=translate.frozen_line(event, key, values), values=values)
 
     async def _number(self, kind: str, key: str) -> str:
         number = await self._ctx.crosswalk.remote_id(kind, key)
@@ -264,11 +273,11 @@ class BatchSink(Sink):
                 "interface": interface,
                 "company": settings.company,
                 "seq": seq,
-                "batch_id": f"{interface}-{settings.company}-{seq:08d}",
+                "batch_id": file.batch_id,
                 "created": created,
                 "currency": settings.currency,
             }
-            data, totals = batch.build(codec, header, details)
+            data, totals = self._carrier.write(codec, header, details)
             return outbox.freeze(file, codec.text.encoding, data, totals, [entry.line for entry in entries])
 
         keys = [entry.line.delivery for entry in entries]
@@ -281,21 +290,16 @@ class BatchSink(Sink):
         """Put a batch in its place; one outcome for each delivery inside that was asked for."""
         try:
             await self._place(frozen, resend_refused=True)
-        except OSError as error:
-            failed = fate(error, f"writing {frozen.file}")
-            if isinstance(failed, Retryable):
-                failed = Unsure(f"{failed}; the batch may be there already", peer_words=failed.peer_words)
-            return dict.fromkeys(keys, failed)
         except ConnectorError as error:
             return dict.fromkeys(keys, error)
+        name = self._carrier.name(frozen.file)
         return {
-            at: Receipt(remote_id=f"{frozen.file}#{frozen.line_of(key)}", detail="SENT")
-            for at, key in keys.items()
+            at: Receipt(remote_id=f"{name}#{frozen.line_of(key)}", detail="SENT") for at, key in keys.items()
         }
 
     async def _place(self, frozen: FrozenBatch, *, resend_refused: bool) -> None:
         def work() -> None:
-            self._outbox.place(frozen, resend_refused=resend_refused)
+            self._carrier.place(frozen, resend_refused=resend_refused)
 
         await self._ctx.run_blocking(work, deadline_s=WRITE_S)
 

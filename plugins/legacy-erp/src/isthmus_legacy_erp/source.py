@@ -1,12 +1,12 @@
-"""Facts from the ERP: responses to our batches, receivables, periods."""
+"""Facts from the ERP: responses to our batches, receivables, periods. The same for files and tables."""
 
 import msgspec
 
 from isthmus.sdk import Context, Fatal, Page, Refused, Retryable, Source
 from isthmus_legacy_erp import translate
+from isthmus_legacy_erp.carrier import Carrier
 from isthmus_legacy_erp.codec import Codec, Row
-from isthmus_legacy_erp.disk import fate
-from isthmus_legacy_erp.inbox import Arrived, Cursor, Inbox
+from isthmus_legacy_erp.look import Arrived, Cursor
 from isthmus_legacy_erp.names import RESPONSE
 from isthmus_legacy_erp.sink import RECORD, BatchSink
 from isthmus_legacy_erp.translate import Stamp, Told
@@ -16,18 +16,18 @@ INBOUND = {
     "receivables": ("receivables",),
     "periods": ("periods",),
 }
-"""Interfaces of the ERP's files by stream; each has numbers of its own."""
+"""The ERP's interfaces by stream; each has numbers of its own."""
 READ_S = 120.0
 
 
-class FileSource(Source):
-    """Reads the ERP's numbered files. A missing number stops its stream; nothing later is read before it."""
+class BatchSource(Source):
+    """Reads what the ERP numbered. A missing number stops its stream; nothing later is read before it."""
 
     streams = tuple(INBOUND)
 
-    def __init__(self, ctx: Context, inbox: Inbox, sink: BatchSink, receivables: Codec) -> None:
+    def __init__(self, ctx: Context, carrier: Carrier, sink: BatchSink, receivables: Codec) -> None:
         self._ctx = ctx
-        self._inbox = inbox
+        self._carrier = carrier
         self._sink = sink
         self._stamp = Stamp(instance=ctx.instance, entity=ctx.entity)
         record = receivables.detail("invoice_charge")
@@ -39,12 +39,9 @@ class FileSource(Source):
             at = msgspec.json.decode(cursor, type=Cursor) if cursor is not None else Cursor()
         except msgspec.DecodeError as error:
             raise Fatal(f"the cursor of {stream} is not one of this connector: {error}") from error
-        try:
-            look = await self._ctx.run_blocking(
-                self._inbox.look, INBOUND[stream], at, self._ctx.now().timestamp(), deadline_s=READ_S
-            )
-        except OSError as error:
-            raise fate(error, f"reading {stream}") from error
+        look = await self._ctx.run_blocking(
+            self._carrier.look, INBOUND[stream], at, self._ctx.now(), deadline_s=READ_S
+        )
         for name in look.conflicts:
             self._ctx.log.error(
                 "inbound_conflict",
@@ -54,15 +51,13 @@ class FileSource(Source):
                 },
             )
         if look.gap is not None and not look.arrived and not look.refused and look.moves == at.moves:
-            raise Retryable(
-                f"{look.gap} is missing or incomplete, later numbers are there; ask the ERP for it"
-            )
+            raise Retryable(look.gap)
         told = [await self._tell(arrived) for arrived in look.arrived]
         return Page(
             events=[event for part in told for event in part.events],
             links=[link for part in told for link in part.links],
             refused=[*look.refused, *(entry for part in told for entry in part.refused)],
-            next=msgspec.json.encode(Cursor(last=look.last, moves=look.moves)),
+            next=msgspec.json.encode(look.cursor()),
             more=look.more,
         )
 

@@ -3,23 +3,10 @@
 A cursor carries these moves; they are carried out when it comes back, and may be carried out again.
 """
 
-import msgspec
-
 from isthmus_legacy_erp import names
 from isthmus_legacy_erp.disk import Drop, Growing, NotRegular
+from isthmus_legacy_erp.look import Move
 from isthmus_legacy_erp.names import ACK, DONE, NAK
-
-
-class Move(msgspec.Struct, frozen=True, kw_only=True):
-    """One file to move."""
-
-    name: str
-    to: str
-    """archive, reject, drop (a second copy), or told (a refusal of the ERP that was passed on)."""
-    sha256: str = ""
-    """Of the bytes that were read; a file with others stays. Empty for what is no regular file."""
-    why: str = ""
-    """For the ERP's people, in the NAK."""
 
 
 def carry_out(drop: Drop, move: Move, most: int) -> None:

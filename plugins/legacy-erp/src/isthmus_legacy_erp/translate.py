@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Sequence
-from datetime import date
+from datetime import date, datetime
 from typing import Any, Literal, cast
 
 import msgspec
@@ -19,10 +19,11 @@ from isthmus.events import (
     PeriodReopened,
     ProjectCreated,
 )
-from isthmus.sdk import Link, Refused, Rejected
+from isthmus.sdk import ConnectorError, Link, Receipt, Refused, Rejected, Retryable
+from isthmus_legacy_erp.carrier import Staged
 from isthmus_legacy_erp.codec import Row, Value
-from isthmus_legacy_erp.inbox import Arrived
 from isthmus_legacy_erp.layout import Record
+from isthmus_legacy_erp.look import Arrived
 from isthmus_legacy_erp.outbox import FrozenBatch, Line
 
 DIGEST = 16
@@ -193,23 +194,48 @@ def _answer(told: Told, arrived: Arrived, row: Row, line: Line, stamp: Stamp) ->
         return
     told.links.append(Link(kind=line.kind, key=line.key, remote_id=values["erp_no"]))
     if line.kind == "charge":
-        assert line.amount is not None and line.currency is not None, "charges are frozen with both"
         told.events.append(
-            ChargePosted(
-                source=stamp.instance,
-                entity=stamp.entity,
-                occurred_at=arrived.batch.created,
-                correlation=line.correlation,
-                causation=line.event,
-                charge=line.key,
-                system=stamp.instance,
-                remote_id=values["erp_no"],
-                posted_on=values.get("posted_on") or arrived.batch.created.date(),
-                amount=line.amount,
-                currency=line.currency,
-                project=line.project,
-            )
+            _posted(line, values["erp_no"], values.get("posted_on"), arrived.batch.created, stamp)
         )
+
+
+def _posted(line: Line, erp_no: str, on: date | None, at: datetime, stamp: Stamp) -> ChargePosted:
+    assert line.amount is not None and line.currency is not None, "charges are frozen with both"
+    return ChargePosted(
+        source=stamp.instance,
+        entity=stamp.entity,
+        occurred_at=at,
+        correlation=line.correlation,
+        causation=line.event,
+        charge=line.key,
+        system=stamp.instance,
+        remote_id=erp_no,
+        posted_on=on or at.date(),
+        amount=line.amount,
+        currency=line.currency,
+        project=line.project,
+    )
+
+
+def adopted(event: BusinessEvent, line: Line, staged: Staged, stamp: Stamp) -> Receipt | ConnectorError:
+    """The outcome of a delivery whose line the ERP has already, from what it made of it.
+
+    A posted charge brings its fact along: no response will tell it, for the store does not know the batch.
+    """
+    place = f"{staged.batch_id}#{staged.line}"
+    if line.amount is not None and staged.amount != line.amount:
+        return Rejected(
+            f"{line.kind} {line.key} stands in {place} with amount {staged.amount}, {line.amount} is sent",
+            reason="duplicate",
+        )
+    if staged.status != "POSTED" or staged.erp_no is None:
+        return Retryable(f"{line.kind} {line.key} stands in {place} already, the ERP has not answered yet")
+    facts: list[BusinessEvent] = []
+    if line.kind == "charge":
+        at = staged.answered_at or event.occurred_at
+        facts.append(_posted(line, staged.erp_no, staged.posted_on, at, stamp))
+    link = Link(kind=line.kind, key=line.key, remote_id=staged.erp_no)
+    return Receipt(remote_id=place, detail="FOUND", links=[link], facts=facts)
 
 
 def invoice(
