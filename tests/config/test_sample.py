@@ -29,6 +29,7 @@ ROUTES = {
     "project.stage_changed": "planner",
     "contract.signed": "psa",
     "contract.amended": "psa",
+    "schedule.revised": "netsuite-master",
     "demand.revised": "planner",
     "resource.changed": "planner",
     "charge.determined": "netsuite-charges legacy-charges",
