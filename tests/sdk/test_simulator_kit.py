@@ -15,6 +15,7 @@ from starlette.routing import BaseRoute, Route
 from isthmus.sdk.errors import Retryable, Throttled, Unsure
 from isthmus.sdk.http import Http, HttpLimits, open_http
 from isthmus.sdk.simulator import ActRefused, Fault, Match, Simulator, started
+from isthmus.sdk.testing import nothing_left_open
 
 
 class Notes(Simulator):
@@ -310,3 +311,13 @@ async def test_a_stopped_simulator_listens_no_more(notes: Notes) -> None:
     async with open_http(url) as http:
         with pytest.raises(Retryable, match="no connection"):
             await http.get("notes")
+
+
+async def test_a_connection_ends_with_its_client(notes: Notes) -> None:
+    """The mutant is hypercorn's own: it keeps a connection without a request for five seconds."""
+    port = int(notes.base_url.rpartition(":")[2])
+    async with nothing_left_open(settle_s=2):
+        async with await trio.open_tcp_stream("127.0.0.1", port):
+            pass
+        async with await trio.open_tcp_stream("127.0.0.1", port) as hasty:
+            await hasty.send_all(b"GET /notes HTTP/1.1\r\nhost: x\r\n\r\n")
