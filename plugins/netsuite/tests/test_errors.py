@@ -101,6 +101,30 @@ def test_the_fate_of_an_error(
     assert detail in (error.peer_words or "")
 
 
+def test_every_detail_is_told_with_its_place_and_the_gravest_decides() -> None:
+    details = [
+        {"detail": "Please enter value(s) for: Item", "o:errorCode": "USER_ERROR", "o:errorPath": "item"},
+        {
+            "detail": "limit must be a number",
+            "o:errorCode": "INVALID_PARAMETER",
+            "o:errorQueryParam": "limit",
+        },
+        {"detail": "The accounting period is locked", "o:errorCode": "USER_ERROR", "o:errorPath": "tranDate"},
+        {"detail": "no such id", "o:errorCode": "NONEXISTENT_ID", "o:errorUrlPath": "id"},
+        {"detail": "not strict", "o:errorCode": "INVALID_HEADER", "o:errorHeader": "Prefer"},
+    ]
+    body = {"title": "Bad Request", "status": 400, "o:errorDetails": details}
+    error = error_of(Reply(status=400, headers={}, body=msgspec.json.encode(body)), write=True)
+    assert isinstance(error, Rejected) and error.reason == "period"
+    assert error.peer_words == (
+        "USER_ERROR at item: Please enter value(s) for: Item; "
+        "INVALID_PARAMETER at limit: limit must be a number; "
+        "USER_ERROR at tranDate: The accounting period is locked; "
+        "NONEXISTENT_ID at id: no such id; "
+        "INVALID_HEADER at Prefer: not strict"
+    )
+
+
 def test_a_proxys_page_keeps_its_own_words() -> None:
     error = error_of(Reply(status=502, headers={}, body=b"<h1>Bad gateway</h1>"), write=False)
     assert type(error) is Retryable

@@ -1,6 +1,6 @@
 """Rows of SuiteQL as facts; times of an account."""
 
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from zoneinfo import ZoneInfo
 
@@ -9,10 +9,10 @@ import pytest
 from isthmus.events import InvoiceReleased, InvoiceVoided, PeriodClosed
 from isthmus_netsuite import reading
 from isthmus_netsuite.reading import Frame, Ledger, Lines, Party, PeriodState
-from isthmus_netsuite.stamps import reread_from, revision_of, to_instant, to_stamp
+from isthmus_netsuite.stamps import is_again, moment_of, reread_from, to_stamp, told_twice
 
 LA = ZoneInfo("America/Los_Angeles")
-FRAME = Frame(source="netsuite", entity="us", zone=LA, currency="EUR")
+FRAME = Frame(source="netsuite", entity="us", currency="EUR", saved=moment_of("2026-10-31 17:30:05", LA))
 PARTY = Party(customer="crm:A1", project="crm:P1")
 ROW = {
     "id": "9",
@@ -205,5 +205,30 @@ def test_where_the_next_sweep_starts(watermark: str, start: str) -> None:
 def test_stamps_are_the_accounts_time() -> None:
     instant = datetime(2026, 10, 20, 17, tzinfo=UTC)
     assert to_stamp(instant, LA) == "2026-10-20 10:00:00"
-    assert to_instant("2026-10-20 10:00:00", LA) == instant
-    assert revision_of("2026-10-20 10:00:01") > revision_of("2026-10-20 10:00:00") == 20261020100000
+    saved = moment_of("2026-10-20 10:00:00", LA)
+    assert (saved.at, saved.revision) == (instant, 20261020100000)
+
+
+@pytest.mark.parametrize(
+    "zone",
+    [
+        pytest.param("America/Los_Angeles", id="an hour at 01:00"),
+        pytest.param("Europe/Berlin", id="an hour at 02:00"),
+        pytest.param("Australia/Lord_Howe", id="half an hour at 01:30"),
+        pytest.param("Asia/Kolkata", id="a clock that never changes"),
+    ],
+)
+def test_revisions_grow_with_time_through_every_hour_of_a_year(zone: str) -> None:
+    account = ZoneInfo(zone)
+    seen = []
+    for minutes in range(0, 366 * 24 * 60, 7):
+        instant = datetime(2026, 1, 1, 0, 0, 59, tzinfo=UTC) + timedelta(minutes=minutes)
+        saved = moment_of(to_stamp(instant, account), account, again=is_again(instant, account))
+        assert saved.at == instant
+        seen.append(saved.revision)
+    assert seen == sorted(set(seen))
+
+
+def test_only_the_hour_told_twice_is_in_doubt() -> None:
+    doubtful = [f"{hour:02}" for hour in range(24) if told_twice(f"2026-11-01 {hour:02}:30:00", LA)]
+    assert doubtful == ["01"]

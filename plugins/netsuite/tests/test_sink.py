@@ -93,7 +93,7 @@ async def test_a_sink_that_posts_instead_of_upserting_breaks_the_contract(
     """The mutant: without the external id a lost answer doubles the customer, and the promise turns red."""
 
     async def post(client: Client, type: str, external_id: str, body: dict[str, Any], **_: object) -> str:
-        return client._named(await client._write("POST", f"/services/rest/record/v1/{type}", body))
+        return await client.create(type, body)
 
     monkeypatch.setattr(Client, "upsert", post)
     assert opened.sink is not None

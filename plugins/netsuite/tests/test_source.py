@@ -17,9 +17,10 @@ from isthmus.events import (
     PeriodClosed,
     PeriodReopened,
 )
-from isthmus.sdk import Opened, Receipt, Source
+from isthmus.sdk import Opened, Receipt, Retryable, Source
 from isthmus.sdk.testing import SourceContract, read_all
 from isthmus_netsuite import source as source_module
+from isthmus_netsuite.client import Client
 from isthmus_netsuite.simulator import NetSuiteSimulator
 from isthmus_netsuite.source import NetSuiteSource
 
@@ -134,6 +135,133 @@ async def test_a_row_of_the_hour_told_twice_is_found(
         (later,) = bill(simulator, 1)
         again = await opened.source.pull("invoices", page.next)
     assert f"netsuite:{later}" in {event.key for event in again.events}
+
+
+async def saved_twice(simulator: NetSuiteSimulator, source: Source, clock: Any) -> list[BusinessEvent]:
+    """What is told of an invoice saved at 01:50 and, half an hour later, at 01:20 of the second telling."""
+    clock.now = datetime(2026, 11, 1, 8, 50, tzinfo=UTC)
+    (id,) = bill(simulator, 1)
+    first, cursors = await read_all(source, "invoices")
+    clock.advance(30 * 60)
+    simulator.acts()["pay_invoice"](id, "100.00")
+    second, _ = await read_all(source, "invoices", cursors[-1])
+    return [*first, *second]
+
+
+async def test_revisions_grow_through_the_hour_told_twice(
+    simulator: NetSuiteSimulator, opened: Opened, clock: Any
+) -> None:
+    assert opened.source is not None
+    first, second = await saved_twice(simulator, opened.source, clock)
+    assert (first.fact_revision, second.fact_revision) == (20261101015000, 20261101017200)
+    assert (first.occurred_at.hour, second.occurred_at.hour) == (8, 9)
+    clock.advance(2 * 3600)
+    (again,), _ = await read_all(opened.source, "invoices")
+    assert again.id == second.id
+
+
+async def test_by_the_stamp_alone_the_revision_would_go_back(
+    simulator: NetSuiteSimulator, opened: Opened, clock: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The mutant of the test before: nobody asks the record which telling it was."""
+    monkeypatch.setattr(source_module, "told_twice", lambda stamp, zone: False)
+    assert opened.source is not None
+    first, second = await saved_twice(simulator, opened.source, clock)
+    assert second.fact_revision < first.fact_revision
+
+
+async def test_what_was_saved_in_the_first_telling_is_not_held_back_by_the_second(
+    simulator: NetSuiteSimulator, opened: Opened, clock: Any
+) -> None:
+    assert opened.source is not None
+    clock.now = datetime(2026, 11, 1, 8, 50, tzinfo=UTC)
+    bill(simulator, 1)
+    clock.advance(15 * 60)  # the account's clock says 01:05
+    events, _ = await read_all(opened.source, "invoices")
+    assert [event.fact_revision for event in events] == [20261101015000]
+
+
+async def test_a_row_saved_again_while_it_is_read_is_told_by_the_next_sweep(
+    simulator: NetSuiteSimulator, opened: Opened, clock: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert opened.source is not None
+    clock.now = datetime(2026, 11, 1, 8, 50, tzinfo=UTC)
+    (id,) = bill(simulator, 1)
+    asked = Client.modified_at
+
+    async def saved_meanwhile(client: Client, type: str, id: str) -> datetime | None:
+        clock.advance(30 * 60)
+        simulator.acts()["edit_record"]("invoice", id, {"memo": "late"})
+        return await asked(client, type, id)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Client, "modified_at", saved_meanwhile)
+        events, cursors = await read_all(opened.source, "invoices")
+    assert events == []
+    (event,), _ = await read_all(opened.source, "invoices", cursors[-1])
+    assert (event.key, event.fact_revision) == (f"netsuite:{id}", 20261101017200)
+
+
+async def test_pages_smaller_than_asked_for_lose_nothing(
+    simulator: NetSuiteSimulator, opened: Opened
+) -> None:
+    assert opened.source is not None
+    ids = bill(simulator, 7)
+    for id in ids:
+        simulator.acts()["pay_invoice"](id, "5.00")
+    simulator.acts()["shrink_pages"](2)
+    told = {stream: await read_all(opened.source, stream) for stream in ("invoices", "payments")}
+    assert [len(events) for events, _ in told.values()] == [7, 7]
+    assert [len(cursors) for _, cursors in told.values()] == [4, 4]
+
+
+@pytest.mark.parametrize("lag_s", [pytest.param(30, id="within the overlap"), pytest.param(590, id="late")])
+async def test_what_a_search_shows_late_is_found(
+    lag_s: int, simulator: NetSuiteSimulator, opened: Opened, clock: Any
+) -> None:
+    assert opened.source is not None
+    simulator.acts()["lag_search"](lag_s)
+    (hidden,) = bill(simulator, 1)
+    clock.advance(lag_s - 1)
+    simulator.memory["search_lag_s"] = 0.0
+    (seen,) = bill(simulator, 1)
+    simulator.books.changed.pop(("invoice", hidden))
+    events, cursors = await read_all(opened.source, "invoices")
+    assert [event.key for event in events] == [f"netsuite:{seen}"]
+    simulator.books.reindex()
+    events, _ = await read_all(opened.source, "invoices", cursors[-1])
+    assert f"netsuite:{hidden}" in {event.key for event in events}
+
+
+async def test_a_peer_that_repeats_a_page_ends_the_poll(
+    simulator: NetSuiteSimulator, open_with: OpenWith
+) -> None:
+    """A condition ignored in silence must not become a loop, nor facts told for ever."""
+    bill(simulator, 3)
+    async with open_with(page_size=2) as opened:
+        assert opened.source is not None
+        page = await opened.source.pull("invoices", None)
+        run = simulator.suiteql.run
+
+        def ignoring(q: str, *given: Any, **more: Any) -> Any:
+            return run(q.replace("lastmodifieddate >", "1 = 1 OR lastmodifieddate >"), *given, **more)
+
+        simulator.suiteql.run = ignoring  # type: ignore[method-assign]
+        with pytest.raises(Retryable, match="repeats itself"):
+            await opened.source.pull("invoices", page.next)
+
+
+async def test_a_line_that_somebody_spoilt_refuses_its_invoice_only(
+    simulator: NetSuiteSimulator, opened: Opened
+) -> None:
+    assert opened.source is not None
+    spoilt, sound = bill(simulator, 2)
+    line = {"item": {"id": "1"}, "rate": "1", "custcol_isth_charge": "b:1", "custcol_isth_amount": "a lot"}
+    simulator.acts()["edit_record"]("invoice", spoilt, {"item": {"items": [line]}})
+    page = await opened.source.pull("invoices", None)
+    assert [event.key for event in page.events] == [f"netsuite:{sound}"]
+    (refused,) = page.refused
+    assert (refused.place, "a lot" in refused.reason) == (f"/services/rest/record/v1/invoice/{spoilt}", True)
 
 
 async def test_a_change_waits_until_its_second_is_over(

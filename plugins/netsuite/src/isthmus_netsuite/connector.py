@@ -8,6 +8,7 @@ import msgspec
 
 from isthmus.sdk import Auth, Connector, Context, HttpLimits, Opened, TokenAuth, hookimpl
 from isthmus_netsuite.auth import Assertions, TokenBased, login
+from isthmus_netsuite.budget import Budget
 from isthmus_netsuite.client import Client
 from isthmus_netsuite.directory import Directory
 from isthmus_netsuite.probe import NetSuiteProbe
@@ -38,6 +39,10 @@ class NetSuite(Connector):
             ca_file=settings.ca_file,
             client_cert=settings.client_cert,
         )
+        budget = Budget(
+            settings.concurrency,
+            lambda limit: ctx.log.debug("netsuite.concurrency_lowered", extra={"limit": limit}),
+        )
         async with ctx.http(settings.origin, limits=limits) as anonymous:
             auth: Auth
             if settings.auth == "oauth2":
@@ -45,7 +50,7 @@ class NetSuite(Connector):
             else:
                 auth = TokenBased(settings, ctx.now)
             async with ctx.http(settings.origin, auth=auth, limits=limits) as http:
-                client = Client(http, page_size=settings.page_size)
+                client = Client(http, page_size=settings.page_size, budget=budget)
                 directory = Directory(client, ctx)
                 yield Opened(
                     source=NetSuiteSource(client, directory, settings, ctx),

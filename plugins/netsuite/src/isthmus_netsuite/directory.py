@@ -64,8 +64,8 @@ class Directory:
         """
         wanted = set(entities)
         if unknown := wanted - self._parents.keys():
-            q = f"SELECT id, parent FROM job WHERE id IN ({listed(unknown)}) ORDER BY id"  # noqa: S608
-            async for row in self._client.query_all(q):
+            where = f"id IN ({listed(unknown)})"
+            async for row in self._client.walk("id, parent", "job", where=where, keys={"id": "id"}):
                 if "parent" in row:
                     self._parents[row["id"]] = row["parent"]
         parties = {}

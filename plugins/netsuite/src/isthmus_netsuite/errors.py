@@ -12,8 +12,8 @@ Fate = Literal[
 ]
 
 
-class Problem(msgspec.Struct, frozen=True, kw_only=True):
-    """The first of ``o:errorDetails``: what NetSuite says went wrong, and where."""
+class Detail(msgspec.Struct, frozen=True, kw_only=True):
+    """One of ``o:errorDetails``: what went wrong, and where: a property, parameter, header or path."""
 
     code: str = ""
     detail: str = ""
@@ -25,8 +25,25 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True):
         return f"{self.code}{place}: {self.detail}" if self.code else self.detail
 
 
+class Problem(msgspec.Struct, frozen=True, kw_only=True):
+    """An error answer: NetSuite may name several things at once."""
+
+    details: tuple[Detail, ...]
+
+    @property
+    def codes(self) -> set[str]:
+        return {detail.code for detail in self.details}
+
+    @property
+    def words(self) -> str:
+        return "; ".join(detail.words for detail in self.details)
+
+
+PLACES = ("o:errorPath", "o:errorQueryParam", "o:errorHeader", "o:errorUrlPath", "o:urlPath")
+
+
 class _Rule(msgspec.Struct, frozen=True):
-    """A row of the table: all that is given must fit; the first row that fits decides."""
+    """A row of the table: all that is given must fit one detail; the first row that fits decides."""
 
     status: int | None
     code: str
@@ -58,32 +75,40 @@ def problem_of(reply: Reply) -> Problem:
     """What an error answer says; an answer in another shape gives its own words."""
     try:
         body: Any = msgspec.json.decode(reply.body)
-        first = body["o:errorDetails"][0]
-        path = first.get("o:errorPath") or first.get("o:errorQueryParam") or first.get("o:errorHeader") or ""
-        return Problem(
-            code=str(first.get("o:errorCode", "")), detail=str(first.get("detail", "")), path=str(path)
+        details = tuple(
+            Detail(
+                code=str(told.get("o:errorCode", "")),
+                detail=str(told.get("detail", "")),
+                path=next((str(told[place]) for place in PLACES if told.get(place)), ""),
+            )
+            for told in body["o:errorDetails"]
         )
     except (msgspec.DecodeError, UnicodeDecodeError, LookupError, TypeError, AttributeError):
-        return Problem(detail=reply.words())
+        details = ()
+    return Problem(details=details or (Detail(detail=reply.words()),))
 
 
 def error_of(reply: Reply, *, write: bool) -> ConnectorError:
     """The error to raise for an answer that is no success.
 
-    500 after a write is `Unsure`: NetSuite's scripts may fail after the record was saved.
+    Of several details the one whose row stands first decides. 500 after a write is `Unsure`: NetSuite's
+    scripts may fail after the record was saved.
     """
     problem = problem_of(reply)
     words = problem.words or reply.words()
     text = f"NetSuite answered {reply.status}: {words[:300]}"
     for rule in TABLE:
-        if rule.status is not None and rule.status != reply.status:
-            continue
-        if rule.code and not re.fullmatch(rule.code, problem.code):
-            continue
-        if rule.detail and not re.search(rule.detail, problem.detail, re.IGNORECASE):
-            continue
-        return _made(rule.fate, text, words)
+        if any(_fits(rule, reply.status, detail) for detail in problem.details):
+            return _made(rule.fate, text, words)
     return fate_of(reply, write=write, words=words)
+
+
+def _fits(rule: _Rule, status: int, detail: Detail) -> bool:
+    return (
+        (rule.status is None or rule.status == status)
+        and (not rule.code or re.fullmatch(rule.code, detail.code) is not None)
+        and (not rule.detail or re.search(rule.detail, detail.detail, re.IGNORECASE) is not None)
+    )
 
 
 def _made(fate: Fate, text: str, words: str) -> ConnectorError:

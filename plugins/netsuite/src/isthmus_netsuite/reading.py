@@ -21,7 +21,7 @@ from isthmus.events import (
     PeriodReopened,
     parse_decimal,
 )
-from isthmus_netsuite.stamps import revision_of, to_instant
+from isthmus_netsuite.stamps import Moment
 from isthmus_netsuite.translate import APPROVED
 
 Row = Mapping[str, str]
@@ -50,12 +50,16 @@ class Frame(msgspec.Struct, frozen=True, kw_only=True):
 
     source: str
     entity: str
-    zone: ZoneInfo
     currency: str
+    saved: Moment
 
 
 def lines_of(rows: Sequence[Row]) -> Lines:
-    """Fold the lines of one document, main line included."""
+    """Fold the lines of one document, main line included.
+
+    Raises:
+        KeyError, ValueError: a line of ours lacks its exact amount, or bears something else there.
+    """
     charges: list[str] = []
     contracts: list[str] = []
     amount = Decimal(0)
@@ -76,8 +80,7 @@ def invoice(row: Row, lines: Lines, party: Party, frame: Frame, key: str) -> Bus
     Raises:
         KeyError, ValueError: a column is missing or not in its form.
     """
-    revision = revision_of(row["modified"])
-    occurred_at = to_instant(row["modified"], frame.zone)
+    revision, occurred_at = frame.saved.revision, frame.saved.at
     if row.get("voided") == "T" or row["status"] == "V":
         total = abs(parse_decimal(row.get("total", "0")))
         return InvoiceVoided(
@@ -117,13 +120,13 @@ def credit(
     row: Row, applied: Row, frame: Frame, *, key: str, invoice: str, project: str | None
 ) -> CreditIssued:
     """What a credit memo takes off one invoice."""
-    revision = revision_of(row["modified"])
+    revision = frame.saved.revision
     return CreditIssued(
         # Two credits of one invoice may bear the same second, so the memo is part of the id.
         id=f"{frame.source}/credit.issued/{key}/{revision}",
         source=frame.source,
         entity=frame.entity,
-        occurred_at=to_instant(row["modified"], frame.zone),
+        occurred_at=frame.saved.at,
         revision=revision,
         invoice=invoice,
         number=row["tranid"],
@@ -142,8 +145,8 @@ def payment(
     return PaymentReceived(
         source=frame.source,
         entity=frame.entity,
-        occurred_at=to_instant(row["modified"], frame.zone),
-        revision=revision_of(row["modified"]),
+        occurred_at=frame.saved.at,
+        revision=frame.saved.revision,
         payment=key,
         invoice=invoice,
         received_on=date.fromisoformat(row["trandate"]),

@@ -3,19 +3,33 @@
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
+from typing import TypeVar
 
 import msgspec
+import trio
 
 from isthmus.events import BusinessEvent
-from isthmus.sdk import Context, Link, Page, Refused, Source
+from isthmus.sdk import ConnectorError, Context, Link, Page, Refused, Retryable, Source
 from isthmus_netsuite import reading
 from isthmus_netsuite.client import Client, Row
 from isthmus_netsuite.directory import Directory, listed, quoted
 from isthmus_netsuite.reading import Frame, Lines, Party, PeriodState
 from isthmus_netsuite.settings import NetSuiteSettings
-from isthmus_netsuite.stamps import ORACLE_STAMP, Cursor, read_cursor, reread_from, to_stamp, write_cursor
+from isthmus_netsuite.stamps import (
+    ORACLE_STAMP,
+    Cursor,
+    Moment,
+    is_again,
+    moment_of,
+    read_cursor,
+    reread_from,
+    to_stamp,
+    told_twice,
+    write_cursor,
+)
 
 TYPES = {"invoices": "CustInvc", "credits": "CustCred", "payments": "CustPymt"}
+T = TypeVar("T")
 PLACES = {"invoices": "invoice", "credits": "creditMemo", "payments": "customerPayment"}
 
 
@@ -48,12 +62,12 @@ class NetSuiteSource(Source):
         since = cursor.since
         if not cursor.sweeping and cursor.watermark:
             since = reread_from(cursor.watermark, self._settings.overlap_s, self._settings.zone)
-        rows = await self._client.query(self._sweep(stream, since, cursor))
+        rows, more = await self._client.page(self._sweep(stream, since, cursor))
+        _require_order(rows, cursor)
         page = _Reading(self._ctx.instance)
         if rows:
             await self._translate(stream, rows, page)
         watermark = max([cursor.watermark, *(row["modified"] for row in rows)])
-        more = len(rows) == self._client.page_size
         after = Cursor(watermark=watermark)
         if more:
             last = rows[-1]
@@ -70,8 +84,7 @@ class NetSuiteSource(Source):
             where.append(f"(lastmodifieddate > {at} OR (lastmodifieddate = {at} AND id > {cursor.id}))")
         elif since:
             where.append(f"lastmodifieddate >= {_date(since)}")
-        settled = self._ctx.now() - timedelta(seconds=self._settings.settle_s)
-        where.append(f"lastmodifieddate <= {_date(to_stamp(settled, self._settings.zone))}")
+        where.append(f"({self._settled()})")
         if stream == "credits":
             ours = quoted(self._settings.external_id_prefix + ":%")
             where.append(f"(externalid IS NULL OR externalid NOT LIKE {ours})")
@@ -83,9 +96,19 @@ class NetSuiteSource(Source):
             f"FROM transaction WHERE {' AND '.join(where)} ORDER BY lastmodifieddate, id"
         )
 
+    def _settled(self) -> str:
+        """The condition for changes that are old enough, though the clock may show their time again."""
+        now, zone = self._ctx.now(), self._settings.zone
+        settled = now - timedelta(seconds=self._settings.settle_s)
+        condition = f"lastmodifieddate <= {_date(to_stamp(settled, zone))}"
+        if is_again(settled, zone):  # what is stamped later than now was saved in the hour before
+            condition += f" OR lastmodifieddate > {_date(to_stamp(now, zone))}"
+        return condition
+
     async def _translate(self, stream: str, rows: Sequence[Row], page: "_Reading") -> None:
         ids = [row["id"] for row in rows]
         lines = await self._lines(ids)
+        moments = await self._moments(stream, rows)
         symbols = await self._directory.symbols(row["currency"] for row in rows if "currency" in row)
         applied: Mapping[str, list[Row]] = {}
         if stream == "invoices":
@@ -97,14 +120,17 @@ class NetSuiteSource(Source):
         for row in rows:
             id = row["id"]
             try:
-                settled = lines.get(id, Lines())
+                settled = _value(lines.get(id, Lines()))
+                saved = _value(moments[id])
+                if saved is None:
+                    continue  # saved again meanwhile: the next sweep tells what it is now
                 if row["currency"] not in symbols:
                     raise ValueError(f"currency {row['currency']} is not in the account's list")  # noqa: TRY301
                 frame = Frame(
                     source=self._ctx.instance,
                     entity=self._settings.entity_of(settled.subsidiary) or self._ctx.entity,
-                    zone=self._settings.zone,
                     currency=symbols[row["currency"]],
+                    saved=saved,
                 )
                 if stream == "invoices":
                     page.add_invoice(row, settled, parties[row["entity"]], frame, self._ctx.key(id))
@@ -134,29 +160,73 @@ class NetSuiteSource(Source):
             if stream == "payments":
                 page.links.append(Link(kind="payment", key=event.key, remote_id=remote_id))
 
-    async def _lines(self, ids: Sequence[str]) -> dict[str, Lines]:
-        """The lines of these transactions, folded."""
-        rows: dict[str, list[Row]] = defaultdict(list)
-        q = (
-            "SELECT transaction, id, mainline, subsidiary, custcol_isth_charge, custcol_isth_amount, "  # noqa: S608
-            f"custcol_isth_contract FROM transactionline WHERE transaction IN ({listed(ids)}) "
-            "AND (mainline = 'T' OR custcol_isth_charge IS NOT NULL) ORDER BY transaction, id"
-        )
-        async for row in self._client.query_all(q):
-            rows[row["transaction"]].append(row)
-        return {id: reading.lines_of(found) for id, found in rows.items()}
+    async def _moments(self, stream: str, rows: Sequence[Row]) -> dict[str, Moment | Exception | None]:
+        """When each row was saved; None where it was saved again since.
+
+        A stamp of the hour told twice does not say which telling it is of. The record itself does: the
+        record service tells instants.
+        """
+        zone = self._settings.zone
+        moments: dict[str, Moment | Exception | None] = {}
+
+        async def ask(row: Row) -> None:
+            try:
+                at = await self._client.modified_at(PLACES[stream], row["id"])
+            except (ConnectorError, ValueError) as error:
+                moments[row["id"]] = error
+                return
+            same = at is not None and to_stamp(at, zone) == row["modified"]
+            moments[row["id"]] = (
+                moment_of(row["modified"], zone, again=is_again(at, zone)) if same and at else None
+            )
+
+        async with trio.open_nursery() as nursery:
+            for row in rows:
+                if told_twice(row["modified"], zone):
+                    nursery.start_soon(ask, row)
+                else:
+                    moments[row["id"]] = moment_of(row["modified"], zone)
+        if failed := [moment for moment in moments.values() if isinstance(moment, ConnectorError)]:
+            raise failed[0]
+        return moments
+
+    async def _lines(self, ids: Sequence[str]) -> dict[str, Lines | Exception]:
+        """The lines of these transactions, folded; what cannot be read is an error of its transaction."""
+        folded: dict[str, Lines | Exception] = {}
+        rows: list[Row] = []
+
+        def fold() -> None:
+            if rows:
+                try:
+                    folded[rows[0]["transaction"]] = reading.lines_of(rows)
+                except (KeyError, ValueError) as error:
+                    folded[rows[0]["transaction"]] = error
+                rows.clear()
+
+        async for row in self._client.walk(
+            "transaction, id, mainline, subsidiary, custcol_isth_charge, custcol_isth_amount, "
+            "custcol_isth_contract",
+            "transactionline",
+            where=f"transaction IN ({listed(ids)}) AND (mainline = 'T' OR custcol_isth_charge IS NOT NULL)",
+            keys={"transaction": "transaction", "id": "id"},
+        ):
+            if rows and rows[0]["transaction"] != row["transaction"]:
+                fold()
+            rows.append(row)
+        fold()
+        return folded
 
     async def _applied(self, ids: Sequence[str]) -> dict[str, list[Row]]:
         """The invoices these payments or credit memos settle, with what each still asks for."""
         rows: dict[str, list[Row]] = defaultdict(list)
-        q = (
-            "SELECT l.nextdoc, l.previousdoc, l.foreignamount, i.entity, "  # noqa: S608
-            "i.foreignamountunpaid AS unpaid FROM previoustransactionlinelink l "
-            "INNER JOIN transaction i ON i.id = l.previousdoc "
-            f"WHERE l.nextdoc IN ({listed(ids)}) AND l.linktype = 'Payment' AND i.type = 'CustInvc' "
-            "ORDER BY l.nextdoc, l.previousdoc"
-        )
-        async for row in self._client.query_all(q):
+        async for row in self._client.walk(
+            "l.nextdoc, l.previousdoc, SUM(l.foreignamount) AS foreignamount, i.entity, "
+            "i.foreignamountunpaid AS unpaid",
+            "previoustransactionlinelink l INNER JOIN transaction i ON i.id = l.previousdoc",
+            where=f"l.nextdoc IN ({listed(ids)}) AND l.linktype = 'Payment' AND i.type = 'CustInvc'",
+            keys={"nextdoc": "l.nextdoc", "previousdoc": "l.previousdoc"},
+            group="l.nextdoc, l.previousdoc, i.entity, i.foreignamountunpaid",
+        ):
             rows[row["nextdoc"]].append(row)
         return dict(rows)
 
@@ -164,13 +234,18 @@ class NetSuiteSource(Source):
         """All base periods, compared with what was last told of each; some hundred rows at most."""
         page = _Reading(self._ctx.instance)
         told = dict(cursor.periods)
-        q = (
-            "SELECT id, periodname, closed, alllocked, arlocked, aplocked, "
-            "TO_CHAR(startdate, 'YYYY-MM-DD') AS startdate, TO_CHAR(enddate, 'YYYY-MM-DD') AS enddate, "
-            "TO_CHAR(closedondate, 'YYYY-MM-DD') AS closedondate FROM accountingperiod "
-            "WHERE isyear = 'F' AND isquarter = 'F' AND isadjust = 'F' ORDER BY startdate, id"
-        )
-        async for row in self._client.query_all(q):
+        rows = [
+            row
+            async for row in self._client.walk(
+                "id, periodname, closed, alllocked, arlocked, aplocked, "
+                "TO_CHAR(startdate, 'YYYY-MM-DD') AS startdate, TO_CHAR(enddate, 'YYYY-MM-DD') AS enddate, "
+                "TO_CHAR(closedondate, 'YYYY-MM-DD') AS closedondate",
+                "accountingperiod",
+                where="isyear = 'F' AND isquarter = 'F' AND isadjust = 'F'",
+                keys={"id": "id"},
+            )
+        ]
+        for row in sorted(rows, key=lambda row: row.get("startdate", "")):
             try:
                 events, state = reading.period(
                     row,
@@ -207,6 +282,27 @@ class _Reading:
         why = f"column {error} is missing" if isinstance(error, KeyError) else str(error)
         reason = f"{why}; correct the record in NetSuite, which tells it again"
         self.refused.append(Refused(reason=reason, place=place, raw=msgspec.json.encode(dict(row))))
+
+
+def _value(found: T | Exception) -> T:
+    """What was found; what went wrong is raised where its row is read."""
+    if isinstance(found, Exception):
+        raise found
+    return found
+
+
+def _require_order(rows: Sequence[Row], cursor: Cursor) -> None:
+    """Check that a page goes on behind the cursor; a peer that ignores the condition would loop for ever.
+
+    Raises:
+        Retryable: a row is not behind the one before it.
+    """
+    last = (cursor.stamp, cursor.id)
+    for row in rows:
+        at = (row["modified"], int(row["id"]))
+        if at <= last:
+            raise Retryable(f"SuiteQL repeats itself: transaction {at[1]} of {at[0]} comes after {last}")
+        last = at
 
 
 def _date(stamp: str) -> str:

@@ -13,24 +13,47 @@ import msgspec
 STAMP = "%Y-%m-%d %H:%M:%S"
 ORACLE_STAMP = "YYYY-MM-DD HH24:MI:SS"
 HOUR = timedelta(hours=1)
+SECOND_TELLING = 6_000
 
 
-def to_instant(stamp: str, zone: ZoneInfo) -> datetime:
-    """A stamp of the account as an aware instant, UTC; the first of two readings where there are two.
+class Moment(msgspec.Struct, frozen=True, kw_only=True):
+    """When a record was saved: as an instant, and as the revision that is made of its stamp."""
+
+    at: datetime
+    revision: int
+
+
+def moment_of(stamp: str, zone: ZoneInfo, *, again: bool = False) -> Moment:
+    """A stamp of the account.
+
+    The revision is its digits, taken literally, so that no zone table changes it. In the hour told twice
+    the second telling goes on counting seconds where no clock does: 01:59:59 is ..015959, then 01:00:00
+    is ..016000 and 01:59:59 is ..019599, then comes ..020000. So it grows with time there, too.
+
+    Args:
+        again: It is the second telling of an hour told twice.
 
     Raises:
         ValueError: not ``YYYY-MM-DD HH:MM:SS``.
     """
-    return datetime.strptime(stamp, STAMP).replace(tzinfo=zone).astimezone(UTC)
+    wall = datetime.strptime(stamp, STAMP).replace(tzinfo=zone, fold=int(again))
+    digits = int(f"{wall:%Y%m%d%H}") * 10_000
+    digits += SECOND_TELLING + wall.minute * 60 + wall.second if again else wall.minute * 100 + wall.second
+    return Moment(at=wall.astimezone(UTC), revision=digits)
+
+
+def told_twice(stamp: str, zone: ZoneInfo) -> bool:
+    """Whether the account's clock shows this time twice, so that the stamp alone names no instant."""
+    return _told_twice(datetime.strptime(stamp, STAMP), zone)  # noqa: DTZ007  wall-clock arithmetic
 
 
 def to_stamp(instant: datetime, zone: ZoneInfo) -> str:
     return instant.astimezone(zone).strftime(STAMP)
 
 
-def revision_of(stamp: str) -> int:
-    """A number that grows with the stamp: its digits. Taken literally, so no zone table changes it."""
-    return int("".join(filter(str.isdigit, stamp)))
+def is_again(instant: datetime, zone: ZoneInfo) -> bool:
+    """Whether the account's clock shows the hour told twice for the second time."""
+    return instant.astimezone(zone).fold == 1
 
 
 def reread_from(watermark: str, overlap_s: float, zone: ZoneInfo) -> str:

@@ -41,6 +41,7 @@ class Acts:
             "slow_jobs": self.slow_jobs,
             "forget_idempotency_keys": self.forget_idempotency_keys,
             "lag_search": self.lag_search,
+            "shrink_pages": self.shrink_pages,
         }
 
     def release_invoices(self, project: str | None = None, on: str | None = None) -> list[Fields]:
@@ -189,6 +190,13 @@ class Acts:
         """SuiteQL shows a change only ``lag_s`` after it was saved, under the stamp it was saved with."""
         self._memory()["search_lag_s"] = lag_s
         return {"lag_s": lag_s}
+
+    def shrink_pages(self, rows: int) -> Fields:
+        """SuiteQL gives at most ``rows`` a page, whatever the limit asked for."""
+        if rows < 1:
+            raise ActRefused("rows is 1 or more")
+        self._memory()["page_rows"] = rows
+        return {"rows": rows}
 
     def delete_record(self, kind: str, id: str) -> Fields:
         """A user deletes a record, if NetSuite lets it go."""

@@ -17,6 +17,7 @@ from isthmus_netsuite.auth import TOKEN_PATH
 from isthmus_netsuite.simulator.acts import Acts
 from isthmus_netsuite.simulator.books import Books
 from isthmus_netsuite.simulator.forms import (
+    PAGE_MAX,
     catalog,
     json_answer,
     openapi,
@@ -48,7 +49,12 @@ class NetSuiteSimulator(Simulator):
     def __init__(self, *, seed: int = 0, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
         super().__init__(seed=seed, now=now)
         self.memory.update(
-            account=ACCOUNT, concurrency=CONCURRENCY, latency_s=0.0, limit_status=429, search_lag_s=0.0
+            account=ACCOUNT,
+            concurrency=CONCURRENCY,
+            latency_s=0.0,
+            limit_status=429,
+            search_lag_s=0.0,
+            page_rows=PAGE_MAX,
         )
         self.books = Books(self.ledger, self.next_id, lambda: self.now(), ZoneInfo(TIME_ZONE))
         self.records = RecordService(self.books, self.next_id)
@@ -223,12 +229,13 @@ class NetSuiteSimulator(Simulator):
         if not isinstance(q, str) or not q.strip():
             raise Problem(400, "INVALID_CONTENT", "The request body needs the query as 'q'.", errorPath="q")
         limit, offset = paging(query)
-        rows, total = self.suiteql.run(q, limit, offset, lag_s=self.memory["search_lag_s"])
+        given = min(limit, self.memory["page_rows"])
+        rows, total = self.suiteql.run(q, given, offset, lag_s=self.memory["search_lag_s"])
         return json_answer(
             {
                 "links": page_links(f"{base}/services/rest/query/v1/suiteql", query, limit, offset, total),
                 "count": len(rows),
-                "hasMore": offset + limit < total,
+                "hasMore": offset + given < total,
                 "items": [{"links": [], **row} for row in rows],
                 "offset": offset,
                 "totalResults": total,

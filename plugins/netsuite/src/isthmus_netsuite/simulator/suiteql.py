@@ -10,6 +10,7 @@ import sqlite3
 from collections.abc import Callable
 from datetime import datetime
 from decimal import Decimal
+from itertools import islice
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -113,7 +114,8 @@ class SuiteQL:
         try:
             cursor = self._db.execute(_rewritten(q))
             names = [column[0].lower() for column in cursor.description or []]
-            rows = cursor.fetchall()
+            rows = list(islice(cursor, offset, offset + limit))
+            total = min(offset, ROWS_MAX) + len(rows) + sum(1 for _ in islice(cursor, ROWS_MAX))
         except (sqlite3.Error, sqlite3.Warning, ValueError) as error:
             raise Problem(
                 400,
@@ -127,9 +129,9 @@ class SuiteQL:
             raise Problem(400, "INVALID_PARAMETER", "Invalid search query: only SELECT is allowed.")
         page = [
             {name: _shown(value) for name, value in zip(names, row, strict=True) if value is not None}
-            for row in rows[offset : offset + limit]
+            for row in rows
         ]
-        return page, min(len(rows), ROWS_MAX)
+        return page, min(total, ROWS_MAX)
 
     # The mirror
 
