@@ -175,6 +175,15 @@ def test_every_statement_of_every_process_is_derived_again_to_the_byte(demo: Run
         assert (verdict["differences"], verdict["unread"]) == ([], []), process
 
 
+def test_each_charge_carries_the_dimensions_of_its_entity(demo: Run) -> None:
+    pages = [
+        demo.ask("event", "show", line["id"])["event"]
+        for line in demo.ask("event", "list", "--kind", "charge.determined", "--limit", "1000")[::20]
+    ]
+    named = {(page["entity"], page["dimensions"].get("department")) for page in pages}
+    assert named == {("acme-us", "Delivery"), ("acme-de", None)}
+
+
 def test_a_change_order_shows_where_each_step_stands(demo: Run) -> None:
     (amended,) = demo.ask("event", "list", "--kind", "contract.amended")
     shown = demo.isthmus("event", "trace", amended["subject"], "--offline", "--all").stdout

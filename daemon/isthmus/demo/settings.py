@@ -47,6 +47,15 @@ ROUTES = {
     "forecast.revised": ["planner-analytics"],
 }
 
+DELIVERY = {"department": "Delivery"}
+DIMENSIONS: dict[str, dict[str, dict[str, dict[str, str]]]] = {
+    ENTITY_US: {
+        "services": {name: {"item": name.capitalize(), **DELIVERY} for name in ("consulting", "development")},
+        "origins": dict.fromkeys(("milestone", "installment", "retainer", "subscription"), DELIVERY),
+    }
+}
+"""What NetSuite calls what is billed; the legacy ERP asks for no names."""
+
 LANES: dict[str, dict[str, Any]] = {
     "project-setup": {"process": "project-setup"},
     "billing": {"process": "billing"},
@@ -106,6 +115,10 @@ def write_configuration(
         lines += ["", f"[lanes.{lane}]"]
         patience = {"retry_first_s": 0.3, "retry_max_s": 3.0} if "connector" in config else {}
         lines += [f"{name} = {_toml(value)}" for name, value in {**config, **patience}.items()]
+    for entity, tables in DIMENSIONS.items():
+        for table, rows in tables.items():
+            lines += ["", f"[dimensions.{entity}.{table}]"]
+            lines += [f"{name} = {_toml(row)}" for name, row in rows.items()]
     lines += ["", "[routes]", *(f'"{kind}" = {_toml(lanes)}' for kind, lanes in ROUTES.items())]
     (directory / "isthmus.toml").write_text("\n".join(lines) + "\n")
 
