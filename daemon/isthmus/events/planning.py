@@ -16,9 +16,12 @@ class ForecastMonth(msgspec.Struct, frozen=True, kw_only=True):
     month: str
     revenue: Amount
     hours: Amount
+    """Hours behind the revenue: charged, or assigned and to be charged."""
     tentative_revenue: Amount = Decimal(0)
     """What assignments that are not confirmed would add."""
     tentative_hours: Amount = Decimal(0)
+    unpaid_hours: Amount = Decimal(0)
+    """Confirmed hours that bring nothing: paid already, beyond a cap, or without a line or contract."""
 
 
 class ForecastRevised(BusinessEvent, frozen=True, kw_only=True, tag="forecast.revised/1"):
@@ -42,10 +45,14 @@ class UtilizationRevised(BusinessEvent, frozen=True, kw_only=True, tag="utilizat
     resource: Key
     week: str
     capacity_hours: Amount
+    """0 while the resource is not known, or is inactive."""
     approved_hours: Amount
     billable_hours: Amount
+    """The billable ones among the approved."""
     assigned_hours: Amount
+    """Confirmed."""
     basis: list[str]
+    tentative_hours: Amount = Decimal(0)
 
     @property
     def subject(self) -> str:
