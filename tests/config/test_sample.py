@@ -90,7 +90,11 @@ def test_each_ledger_gets_the_charges_of_its_own_entity(sample: Config) -> None:
 def test_every_process_runs_and_what_may_lag_says_so(sample: Config) -> None:
     runs = {lane.process: lane.mode for lane in sample.lanes.values() if lane.process}
     assert set(runs) == set(PROCESSES)
-    assert [name for name, mode in runs.items() if mode == "analytical"] == ["burn", "forecast"]
+    assert [name for name, mode in runs.items() if mode == "analytical"] == [
+        "burn",
+        "forecast",
+        "utilization",
+    ]
     assert sample.lanes["planner-analytical"].mode == "analytical"
 
 

@@ -63,6 +63,7 @@ LANES: dict[str, dict[str, Any]] = {
     "change-order": {"process": "change-order"},
     "burn": {"process": "burn", "mode": "analytical", "lag_window_s": 1.0},
     "forecast": {"process": "forecast", "mode": "analytical", "lag_window_s": 1.0},
+    "utilization": {"process": "utilization", "mode": "analytical", "lag_window_s": 1.0},
     "psa": {"connector": "psa"},
     "psa-status": {"connector": "psa"},
     "crm-status": {"connector": "crm"},

@@ -7,6 +7,7 @@ from isthmus.process.rules.change_order import ChangeOrder
 from isthmus.process.rules.forecast import ForecastProcess
 from isthmus.process.rules.project_setup import ProjectSetup
 from isthmus.process.rules.schedule import Schedule
+from isthmus.process.rules.utilization import UtilizationProcess
 
 __all__ = ["ANALYTICAL", "PROCESSES", "TRANSACTIONAL"]
 
@@ -18,7 +19,11 @@ TRANSACTIONAL: dict[str, type[Process]] = {
 }
 """Run event by event, in log order, each with what it derives."""
 
-ANALYTICAL: dict[str, type[AnalyticalProcess]] = {"burn": BurnProcess, "forecast": ForecastProcess}
+ANALYTICAL: dict[str, type[AnalyticalProcess]] = {
+    "burn": BurnProcess,
+    "forecast": ForecastProcess,
+    "utilization": UtilizationProcess,
+}
 """Folded within the lane's lag window."""
 
 PROCESSES: dict[str, type[Process] | type[AnalyticalProcess]] = {**TRANSACTIONAL, **ANALYTICAL}
