@@ -14,7 +14,7 @@ from pathlib import Path
 from statistics import median
 
 ROOT = Path(__file__).parents[2]
-TURNS, LATENCY_TURNS = 7, 3
+TURNS, LATENCY_TURNS, BILLING_TURNS = 7, 3, 3
 
 
 def measure(what: str, *arguments: str | Path) -> dict[str, float]:
@@ -68,6 +68,35 @@ def latency(folder: Path) -> dict[str, float]:
     }
 
 
+def billing(folder: Path) -> dict[str, float]:
+    """What a determination costs: the rules alone, the actor over the store, and a day that is busy."""
+    say("billing: the rules in memory, then the actor over a file")
+    rules, actor = [], []
+    for turn in range(BILLING_TURNS):
+        rules.append(measure("billing", "rules", folder))
+        actor.append(measure("billing", "actor", fresh(folder, f"billing{turn}")))
+    say("billing: ten thousand retainers on one day")
+    busy = measure("billing", "due", fresh(folder, "due"))
+
+    def middle(found: list[dict[str, float]], name: str) -> float:
+        return median(each[name] for each in found)
+
+    return {
+        "determinations_per_s_one_contract": round(middle(actor, "one_contract_per_s")),
+        "determinations_per_s_many_contracts": round(middle(actor, "many_contracts_per_s")),
+        "rules_per_s_one_contract": round(middle(rules, "one_contract_per_s")),
+        "rules_per_s_many_contracts": round(middle(rules, "many_contracts_per_s")),
+        "determination_cost_growth": round(middle(actor, "billed_growth"), 2),
+        "wake_cost_growth": round(middle(actor, "woken_growth"), 2),
+        "amendment_cost_growth": round(middle(actor, "raised_growth"), 2),
+        "tick_cost_growth": round(middle(actor, "ticked_growth"), 2),
+        "rules_determination_cost_growth": round(middle(rules, "billed_growth"), 2),
+        "rules_wake_cost_growth": round(middle(rules, "woken_growth"), 2),
+        "due_contracts_per_s": round(busy["due_per_s"]),
+        "due_longest_wait_ms": round(busy["longest_wait_ms"]),
+    }
+
+
 def idle(folder: Path) -> dict[str, float]:
     """A daemon with five connectors that has nothing to do."""
     say("a daemon at rest, for a minute")
@@ -91,7 +120,7 @@ def say(line: str) -> None:
 def main() -> None:
     with tempfile.TemporaryDirectory(prefix="isthmus-bench-") as name:
         folder = Path(name)
-        figures = {**outbox(folder), **latency(folder), **idle(folder)}
+        figures = {**outbox(folder), **latency(folder), **billing(folder), **idle(folder)}
     print(json.dumps(figures))
 
 

@@ -87,7 +87,7 @@ FULL = ("time a r1 10.00 10-05", "time b r1 6.00 10-06", "time c r1 3.00 10-07")
             "c",
             [
                 "0.66 billed: 99.00 EUR, not yet sent",
-                "2.34 held (351.00): cap_reached, the cap of line T, 1000.00 EUR, leaves no room; "
+                "2.34 held (351.00): cap_reached, the cap of line T leaves no room; "
                 "it ends when a reversal makes room, or an amendment raises the cap",
             ],
             id="an entry the cap splits",
@@ -194,7 +194,7 @@ def test_the_derivation_names_terms_rate_cap_split_and_period() -> None:
             "charge.held",
             [
                 "cap_reached 2.34 351.00",
-                "the cap of line T, 1000.00 EUR, leaves no room",
+                "the cap of line T leaves no room",
                 "it ends when a reversal makes room, or an amendment raises the cap",
             ],
         ),

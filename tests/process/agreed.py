@@ -18,10 +18,13 @@ from isthmus.events import (
     MilestoneAchieved,
     Milestones,
     MilestoneTerm,
+    ProjectCreated,
     ProjectStageChanged,
     Retainer,
     Subscription,
     TimeAndMaterials,
+    TimeApproved,
+    TimeUnapproved,
 )
 
 AT = datetime(2026, 10, 1, 8, tzinfo=UTC)
@@ -92,6 +95,44 @@ def ended(day: str) -> ContractEnded:
 def stage(now: Any, revision: int) -> ProjectStageChanged:
     return ProjectStageChanged(
         **told(), project="P1", stage=now, previous="active", changed_on=date(2026, 11, 1), revision=revision
+    )
+
+
+def created(project: str) -> ProjectCreated:
+    return ProjectCreated(
+        **told(),
+        project=project,
+        name="Rollout",
+        customer="A",
+        currency="EUR",
+        starts_on=date(2026, 10, 1),
+        billing="time_and_materials",
+        stage="active",
+        revision=1,
+    )
+
+
+def worked(
+    number: int, on: date = date(2026, 10, 5), *, project: str = "P1", hours: str = "1.00"
+) -> TimeApproved:
+    """One hour of consulting; each number is an entry of its own."""
+    return TimeApproved(
+        **told(),
+        entry=f"psa:{number}",
+        revision=1,
+        project=project,
+        resource="R1",
+        service="consulting",
+        worked_on=on,
+        hours=D(hours),
+        billable=True,
+        approved_on=on,
+    )
+
+
+def unapproved(number: int, *, project: str = "P1") -> TimeUnapproved:
+    return TimeUnapproved(
+        **told(), entry=f"psa:{number}", revision=2, project=project, reason="wrong project"
     )
 
 

@@ -7,13 +7,27 @@ from typing import Any, TypeVar, get_args
 import pytest
 import trio
 
+from isthmus.process import actor
 from isthmus.process.actor import BATCH
 from isthmus.store import log
 from isthmus.store.errors import StoreFailed, StoreFull
 from isthmus.store.face import Row, Store, Tx
 from isthmus.store.open import open_memory_store
 from tests.process.dying import Died, DyingStore, Moment
-from tests.process.fakes import LANE, WINDOW_S, Stand, Tally, Totals, at_work, noise, now, stand, tell, work
+from tests.process.fakes import (
+    LANE,
+    WINDOW_S,
+    Stand,
+    Tally,
+    Total,
+    Totals,
+    at_work,
+    noise,
+    now,
+    stand,
+    tell,
+    work,
+)
 
 T = TypeVar("T")
 
@@ -82,6 +96,60 @@ async def test_a_restart_goes_on_where_it_stood(store: Store) -> None:
     await tell(store, [work("e3")])
     done = await settled(store, Tally())
     assert done.tally == [("e1", "1.00"), ("e2", "2.00"), ("e3", "3.00")]
+
+
+# What concerns very many rows
+
+
+class Wide(Tally):
+    """Looks at more rows than a turn may look at while others wait for it."""
+
+    def apply(self, event: Any, states: Any) -> Any:
+        for n in range(9):
+            states.get(f"total:other{n}", Total)
+        return super().apply(event, states)
+
+
+@pytest.fixture
+def narrow(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(actor, "ROWS", 8)
+
+
+@pytest.mark.usefixtures("narrow")
+async def test_it_is_decided_in_a_read_so_that_no_writer_waits_for_it(store: Store) -> None:
+    looked: list[str] = []
+
+    class Watched(DyingStore):
+        """Notes in which transactions all the rows of a fact were looked at."""
+
+        async def write(self, unit: Callable[[Tx], T]) -> T:
+            return await super().write(lambda tx: unit(Watching(tx, "write")))
+
+        async def read(self, unit: Callable[[Tx], T], *, limit_s: float = 10.0) -> T:
+            return await super().read(lambda tx: unit(Watching(tx, "read")), limit_s=limit_s)
+
+    class Watching(SickTx):
+        def __init__(self, inner: Tx, where: str) -> None:
+            super().__init__(inner)
+            self.where = where
+
+        def one(self, name: str, /, **params: Any) -> Row | None:
+            if name == "state_get" and params["key"] == "total:P1":
+                looked.append(self.where)
+            return self._inner.one(name, **params)
+
+    await tell(store, [work("e1"), work("e2")])
+    done = await settled(Watched(store), Wide())
+    assert done.tally == [("e1", "1.00"), ("e2", "2.00")]
+    assert looked == ["read", "read"]
+
+
+@pytest.mark.usefixtures("narrow")
+async def test_it_leaves_what_it_would_leave_in_one_transaction() -> None:
+    wide, died = await outcomes(Wide())
+    usual, _ = await outcomes(Tally())
+    assert same(wide, usual)
+    assert all(same(left, wide) for left in died)
 
 
 # What breaks it

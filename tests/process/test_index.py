@@ -9,7 +9,7 @@ from isthmus.process.states import MemoryStates
 places = st.one_of(st.integers(1, 100), st.integers(1, 2**30 - 1))
 
 
-@given(st.lists(st.tuples(st.booleans(), places), max_size=60))
+@given(st.lists(st.tuples(st.sampled_from([True, True, True, False]), places), max_size=90))
 def test_it_walks_what_was_added_and_not_discarded_in_order(steps: list[tuple[bool, int]]) -> None:
     states, model = MemoryStates(), dict[int, str]()
     for adding, place in steps:
@@ -40,3 +40,10 @@ def test_no_row_grows_with_the_number_of_members() -> None:
     for place in range(5_000):
         index.add(states, "q", place, f"time:psa:{place}")
     assert max(len(row) for row in states.rows.values()) < 32 * 40
+
+
+def test_a_small_index_is_one_row() -> None:
+    states = MemoryStates()
+    for place in range(0, 32_000, 1_000):
+        index.add(states, "q", place, f"time:psa:{place}")
+    assert list(states.rows) == ["q"]

@@ -1,7 +1,9 @@
 """Runs a process: facts in, its rows and what it derives out, in one transaction.
 
 The state is read, changed and written inside the write transaction itself, so there is nothing to keep in
-memory and nothing to lose: a restart goes on at the position that was committed with the last output.
+memory and nothing to lose: a restart goes on at the position that was committed with the last output. Only a
+fact that concerns very many rows is decided in a read beside the writer, and then written in one transaction:
+nobody else writes these rows, so they are the same then.
 """
 
 import logging
@@ -14,6 +16,7 @@ from typing import NoReturn, TypeVar
 
 import msgspec
 
+from isthmus.events.base import BusinessEvent
 from isthmus.events.codec import decode
 from isthmus.process.face import AnalyticalProcess, Process
 from isthmus.process.states import decode_state, encode_state
@@ -30,20 +33,29 @@ T = TypeVar("T", bound=msgspec.Struct)
 __all__ = ["ProcessSurroundings", "StoredRows", "run_analytical", "run_process"]
 
 BATCH = 200
+ROWS = 4_000
+"""So many rows a turn may look at while it keeps other writers waiting."""
 PENDING = "pending:"
 
 
 class StoredRows:
-    """The rows of one process inside one transaction; each is read once and written once."""
+    """The rows of one process inside one transaction; each is read once and written once.
 
-    def __init__(self, tx: Tx, process: str) -> None:
+    Args:
+        most: How many rows may be looked at; None: any number.
+    """
+
+    def __init__(self, tx: Tx, process: str, most: int | None = None) -> None:
         self._tx = tx
         self._process = process
+        self._most = most
         self._seen: dict[str, msgspec.Struct | None] = {}
         self._changed: set[str] = set()
 
     def get(self, key: str, type: type[T]) -> T | None:
         if key not in self._seen:
+            if self._most is not None and len(self._seen) >= self._most:
+                raise _TooManyRows
             text = states.get(self._tx, self._process, key)
             self._seen[key] = None if text is None else decode_state(text, type)
         kept = self._seen[key]
@@ -54,11 +66,15 @@ class StoredRows:
         self._seen[key] = struct
         self._changed.add(key)
 
-    def store(self) -> None:
+    def store(self, tx: Tx) -> None:
         changed = {
             key: encode_state(row).decode() for key in sorted(self._changed) if (row := self._seen[key])
         }
-        states.put_many(self._tx, self._process, changed)
+        states.put_many(tx, self._process, changed)
+
+
+class _TooManyRows(Exception):
+    """The turn looked at more rows than it may while others wait for it."""
 
 
 class ProcessSurroundings(msgspec.Struct, frozen=True, kw_only=True):
@@ -122,10 +138,21 @@ def _blaming(seq: int, key: str | None = None) -> Iterator[None]:
     """
     try:
         yield
+    except _TooManyRows:
+        raise
     except Exception as error:
         if isinstance(error, StoreError) and not isinstance(error, ConstraintBroken):
             raise
         raise _Broken(seq, error, key) from error
+
+
+class _Decided(msgspec.Struct, frozen=True, kw_only=True):
+    """What a turn comes to, before it is written."""
+
+    scanned: int
+    derived: list[tuple[int, list[BusinessEvent]]]
+    """By the seq of the cause."""
+    rows: StoredRows
 
 
 async def _turn(
@@ -133,25 +160,36 @@ async def _turn(
 ) -> tuple[int, int] | None:
     """One batch. Returns how far it got and how much it derived; None when it must be cut smaller."""
 
-    lane, now = around.lane, around.now
-
-    def unit(tx: Tx) -> tuple[int, int]:
+    def decide(tx: Tx, most: int | None) -> _Decided:
         rows, scanned = event_log.read_after(tx, position, process.consumes, size)
-        state = StoredRows(tx, process.name)
-        outputs = 0
+        state = StoredRows(tx, process.name, most)
+        derived = []
         for row in rows:
             if around.entities is not None and row.entity not in around.entities:
                 continue
             with _blaming(row.seq):
-                derived = process.apply(decode(row.payload), state)
-                outputs += len(event_log.append(tx, derived, now()).new)
-        state.store()
-        if scanned > position:
-            lanes.advance(tx, lane, scanned)
-        return scanned, outputs
+                derived.append((row.seq, process.apply(decode(row.payload), state)))
+        return _Decided(scanned=scanned, derived=derived, rows=state)
 
+    def keep(tx: Tx, decided: _Decided) -> tuple[int, int]:
+        outputs = 0
+        for seq, events in decided.derived:
+            with _blaming(seq):
+                outputs += len(event_log.append(tx, events, around.now()).new)
+        decided.rows.store(tx)
+        if decided.scanned > position:
+            lanes.advance(tx, around.lane, decided.scanned)
+        return decided.scanned, outputs
+
+    write, read = around.store.write, around.store.read
     try:
-        return await wait_out(StoreFull, lambda: around.store.write(unit))
+        try:
+            return await wait_out(StoreFull, lambda: write(lambda tx: keep(tx, decide(tx, ROWS))))
+        except _TooManyRows:
+            if size > 1:
+                return None
+        decided = await read(lambda tx: decide(tx, None), limit_s=inf)
+        return await wait_out(StoreFull, lambda: write(lambda tx: keep(tx, decided)))
     except _Broken as broken:
         if size > 1:
             return None
@@ -253,6 +291,7 @@ class _Folded(msgspec.Struct, frozen=True, kw_only=True):
     """What one turn of an analytical process came to."""
 
     moved: bool
+    """Something was done, or is left to do at once."""
     outputs: int
     next_at: datetime | None
 
@@ -265,7 +304,7 @@ def _fold(
     size: int,
     given_up: frozenset[str],
 ) -> _Folded:
-    """One turn: take what is new, publish what is ripe."""
+    """One turn: take what is new, publish what is ripe; of either so much that others wait not long."""
     lane, at = around.lane, around.now()
     position = lanes.position(tx, lane)
     rows, scanned = event_log.read_after(tx, position, process.consumes, size)
@@ -284,17 +323,19 @@ def _fold(
                 keys[key] = at
             state.put(PENDING + key, _Pending(since=held.since, basis=[*held.basis, row.id][-BASIS_MAX:]))
     outputs = 0
-    for key in [key for key, since in keys.items() if since + window <= at]:
+    ripe = [key for key, since in keys.items() if since + window <= at]
+    for key in ripe[:size]:
         if key not in given_up:
             outputs += _publish(tx, process, key, state, at)
         del keys[key]
     if keys != waiting.keys:
         state.put(PENDING, _PendingKeys(keys=keys))
-    state.store()
+    state.store(tx)
     if scanned > position:
         lanes.advance(tx, lane, scanned)
     next_at = min(keys.values()) + window if keys else None
-    return _Folded(moved=scanned > position, outputs=outputs, next_at=next_at)
+    moved = scanned > position or len(ripe) > size
+    return _Folded(moved=moved, outputs=outputs, next_at=next_at)
 
 
 def _publish(tx: Tx, process: AnalyticalProcess, key: str, state: StoredRows, at: datetime) -> int:

@@ -2,7 +2,8 @@
 
 The actor takes events in log order. For each run of them it opens ONE write transaction, gives the process
 a `States` over its own rows, calls `apply` event by event, and commits the changed rows, the derived events
-and its position together. A process is a value without state of its own: everything it remembers is in
+and its position together. A fact that concerns very many rows is a run of its own, and `apply` is called
+before the transaction opens. A process is a value without state of its own: everything it remembers is in
 `States`, under keys it chose, so it may be made anew at any time.
 """
 

@@ -35,7 +35,7 @@ from isthmus.process.rules.desk import HOURLY, Desk
 from isthmus.process.rules.holds import carry_on
 from isthmus.process.rules.models import MODELS
 from isthmus.process.rules.plan import Plan, Trouble, digits
-from isthmus.process.rules.rows import Contract, Fact, Pending
+from isthmus.process.rules.rows import Contract, Fact, Pending, Terms
 from isthmus.process.rules.schedules import months_of
 
 __all__ = ["agree", "end", "try_again"]
@@ -191,26 +191,49 @@ def _apply(desk: Desk, event: Agreed) -> Trouble | None:
 
 
 def _govern(desk: Desk, event: Agreed) -> None:
-    """Re-rate what the terms change backwards, bill what they make due, then look at every hold."""
-    states = desk.states
-    old = contract_row(event.contract, states)
-    old_policy = newest_terms(event.contract, old, states).period_policy if old is not None else None
+    """Re-rate what the terms change backwards, bill what they make due, then look at what may move."""
+    states, key = desk.states, event.contract
+    old = contract_row(key, states)
+    before = newest_terms(key, old, states) if old is not None else None
     terms = keep_terms(event, states)
     assert terms is not None, "older revisions were passed over"
-    contract = contract_row(event.contract, states)
+    contract = contract_row(key, states)
     assert contract is not None
-    queues = [terms_queue(project) for project in contract.projects]
-    queues += [cap_queue(event.contract, pot) for pot in contract.totals]
-    if old_policy is not None and terms.period_policy != old_policy:
-        queues.append(policy_queue(event.contract))
-    changes, fresh = calendar.recheck(desk, event.contract)
-    if old is not None:
-        for member in _rerated(desk, event.contract, contract):
+    changes, fresh = calendar.recheck(desk, key)
+    queues: list[str] = []
+    if old is not None and before is not None and _bounds_alone_differ(old, before, contract, terms):
+        # Whatever waits, but for room under a cap, waits on.
+        desk.freed.update(dict.fromkeys((key, pot) for pot in contract.totals))
+    else:
+        queues += [terms_queue(project) for project in contract.projects]
+        queues += [cap_queue(key, pot) for pot in contract.totals]
+        if before is not None and terms.period_policy != before.period_policy:
+            queues.append(policy_queue(key))
+        for member in _rerated(desk, key, contract) if old is not None else ():
             fact = states.get(member, Fact)
             assert fact is not None
             changes[member] = fact.work, "re-rated by an amendment"
     carry_on(desk, changes, queues, fresh)
-    calendar.reschedule(desk, event.contract)
+    calendar.reschedule(desk, key)
+
+
+def _bounds_alone_differ(old: Contract, before: Terms, new: Contract, terms: Terms) -> bool:
+    """Whether an amendment changes nothing but caps and included hours, and no day's terms but its own.
+
+    Then the answer to what waits can change only where there is room, and no rate changes.
+    """
+    kept = replace(before, revision=terms.revision, lines=[_unbound(line) for line in before.lines])
+    return (
+        replace(terms, lines=[_unbound(line) for line in terms.lines]) == kept
+        and (old.entity, old.project) == (new.entity, new.project)
+        and new.revisions[-1].effective_on >= old.revisions[-1].effective_on
+    )
+
+
+def _unbound(line: ContractLine) -> ContractLine:
+    if not isinstance(line, TimeAndMaterials):
+        return line
+    return replace(line, included_hours=None, cap_amount=None, cap_hours=None, expense_cap=None)
 
 
 def _overdrawn(key: str, states: States) -> Trouble | None:

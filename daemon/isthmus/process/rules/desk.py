@@ -232,9 +232,11 @@ class Desk(Books):
             self.states.put(
                 f"contract:{ready.contract}", replace(row, totals={**row.totals, plan.pot: totals})
             )
+        # Not how large it is: an amendment may raise it and leave this one waiting.
+        detail = f"the cap of line {plan.line} leaves no room"
         queues = [cap_queue(ready.contract, plan.pot)]
         quantity = rest if plan.per_hour else None
-        return self._hold(fact, "cap_reached", _full(ready), quantity, amount, queues, ready.entity)
+        return self._hold(fact, "cap_reached", detail, quantity, amount, queues, ready.entity)
 
     def _charge(
         self,

@@ -1,8 +1,9 @@
 """An ordered index made of small rows: adding, removing and walking cost the same at any size.
 
 `States` has no range scan, and one row with all members would grow with the contract's history. So an
-index is a tree of fixed depth over the number of a fact: 32 children a row, six levels, a thousand
-million facts. Only the lowest row of a member changes, the ones above it when that row is new or empty.
+index is one row while it is small, and then for good a tree of fixed depth over the number of a fact: 32
+children a row, six levels, a thousand million facts. Only the lowest row of a member changes, the ones above
+it when that row is new or empty.
 """
 
 from collections.abc import Iterator
@@ -13,6 +14,14 @@ from isthmus.process.face import States
 from isthmus.process.rules.rows import Arrivals
 
 _BITS, _LEVELS = 5, 6
+_SMALL = 32
+
+
+class Few(msgspec.Struct, frozen=True, kw_only=True):
+    """The members of a small index by place, or the word that they are in a tree."""
+
+    members: dict[int, str] = {}
+    tree: bool = False
 
 
 class Leaf(msgspec.Struct, frozen=True, kw_only=True):
@@ -36,6 +45,39 @@ def next_place(states: States) -> int:
 
 def add(states: States, index: str, seq: int, key: str) -> None:
     """Put the fact ``key`` at its place ``seq``; once more changes nothing."""
+    few = states.get(index, Few) or Few()
+    if few.tree:
+        _add(states, index, seq, key)
+        return
+    members = {**few.members, seq: key}
+    if len(members) <= _SMALL:
+        states.put(index, Few(members=dict(sorted(members.items()))))
+        return
+    for place, member in members.items():
+        _add(states, index, place, member)
+    states.put(index, Few(tree=True))
+
+
+def discard(states: States, index: str, seq: int) -> None:
+    """Take the fact at ``seq`` out; nothing when it is not in."""
+    few = states.get(index, Few) or Few()
+    if few.tree:
+        _discard(states, index, seq)
+    elif seq in few.members:
+        members = {place: key for place, key in few.members.items() if place != seq}
+        states.put(index, Few(members=members))
+
+
+def walk(states: States, index: str) -> Iterator[tuple[int, str]]:
+    """Members by place, oldest first; rows are read as the walk reaches them.
+
+    A member may be taken out while walking.
+    """
+    few = states.get(index, Few) or Few()
+    yield from _walk(states, index, 0, _LEVELS) if few.tree else few.members.items()
+
+
+def _add(states: States, index: str, seq: int, key: str) -> None:
     leaf = states.get(_row(index, seq, 1), Leaf) or Leaf()
     members = {**leaf.members, seq % 32: key}
     states.put(_row(index, seq, 1), Leaf(members=dict(sorted(members.items()))))
@@ -51,8 +93,7 @@ def add(states: States, index: str, seq: int, key: str) -> None:
             return
 
 
-def discard(states: States, index: str, seq: int) -> None:
-    """Take the fact at ``seq`` out; nothing when it is not in."""
+def _discard(states: States, index: str, seq: int) -> None:
     leaf = states.get(_row(index, seq, 1), Leaf)
     if leaf is None or seq % 32 not in leaf.members:
         return
@@ -67,14 +108,6 @@ def discard(states: States, index: str, seq: int) -> None:
         states.put(_row(index, seq, level), Branch(children=children))
         if children:
             return
-
-
-def walk(states: States, index: str) -> Iterator[tuple[int, str]]:
-    """Members by place, oldest first; rows are read as the walk reaches them.
-
-    A member may be taken out while walking.
-    """
-    yield from _walk(states, index, 0, _LEVELS)
 
 
 def _walk(states: States, index: str, prefix: int, level: int) -> Iterator[tuple[int, str]]:
