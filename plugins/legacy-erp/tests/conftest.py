@@ -1,7 +1,8 @@
-"""The connector and the simulated ERP at one drop directory, with one clock and no server between them."""
+"""The connector and the simulated ERP at one drop directory or the same staging tables, with one clock."""
 
+import sqlite3
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, closing
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -9,6 +10,8 @@ from typing import Any
 
 import msgspec
 import pytest
+from sqlalchemy import Connection, Engine, RootTransaction
+from sqlalchemy.exc import OperationalError
 
 from isthmus.events import BusinessEvent, ChargeDetermined, CustomerChanged, ProjectCreated
 from isthmus.sdk import Delivery, Link, Opened, Page
@@ -17,18 +20,50 @@ from isthmus_legacy_erp.connector import LegacyErp
 from isthmus_legacy_erp.disk import Disk
 from isthmus_legacy_erp.settings import LegacyErpSettings
 from isthmus_legacy_erp.simulator import LegacyErp as Simulator
+from isthmus_legacy_erp.staging.database import Steps
 
 START = datetime(2026, 10, 5, 8, 0, tzinfo=UTC)
+
+
+class LossySteps(Steps):
+    """Commits whose answer is lost: ``lost`` of them after they happened, ``cut`` before."""
+
+    def __init__(self) -> None:
+        self.lost = 0
+        self.cut = 0
+        self.down = 0
+
+    def connect(self, engine: Engine) -> Connection:
+        if self.down:
+            self.down -= 1
+            raise broken("connection refused")
+        return super().connect(engine)
+
+    def commit(self, transaction: RootTransaction) -> None:
+        if self.cut:
+            self.cut -= 1
+            transaction.rollback()
+            raise broken("server closed the connection unexpectedly")
+        super().commit(transaction)
+        if self.lost:
+            self.lost -= 1
+            raise broken("server closed the connection unexpectedly")
+
+
+def broken(words: str) -> OperationalError:
+    return OperationalError("COMMIT", None, Exception(words))
 
 
 class Bench:
     """Everything a test needs, and short names for what it does often."""
 
     def __init__(self, root: Path, **style: Any) -> None:
+        self.interface = style.get("interface", "files")
         self.at = START
         self.sim = Simulator(now=self.now, drop_dir=root / "drop", **style)
         self.ctx = FakeContext("erp", now=self.now)
         self.disk = Disk()
+        self.steps = LossySteps()
         self.cursors: dict[str, bytes | None] = {}
         self.settings: LegacyErpSettings = msgspec.convert(
             self.sim.credentials(), LegacyErpSettings, dec_hook=lambda wanted, value: wanted(value)
@@ -44,6 +79,7 @@ class Bench:
         """A new process: the connector opened on the same drop directory and the same store."""
         connector = LegacyErp()
         connector.disk = self.disk
+        connector.steps = self.steps
         return connector.open(msgspec.structs.replace(self.settings, **changes), self.ctx)
 
     async def pull(self, opened: Opened, stream: str) -> Page:
@@ -104,10 +140,47 @@ class Bench:
         return ChargeDetermined(source="billing", entity="main", occurred_at=START, **fields)
 
     def files(self, folder: str) -> list[str]:
-        return sorted(path.name for path in (self.settings.drop_dir / folder).iterdir())
+        return sorted(path.name for path in (self.sim.drop_dir / folder).iterdir())
 
     def path(self, folder: str, name: str) -> Path:
-        return self.settings.drop_dir / folder / name
+        return self.sim.drop_dir / folder / name
+
+    def batch(self, interface: str, number: int, at: datetime | None = None) -> str:
+        """A batch as receipts call it."""
+        if self.interface == "sql":
+            return f"{interface}-ACME-{number:08d}"
+        return f"{interface}_ACME_{number:08d}_{at or START:%Y%m%dT%H%M%SZ}.dat"
+
+    def waiting(self) -> list[str]:
+        """The batches the ERP has not taken yet."""
+        if self.interface == "files":
+            return [name for name in self.files("outbound") if name.endswith(".dat")]
+        return [
+            row["batch_id"] for row in self.rows("SELECT batch_id FROM isth_batch WHERE status = 'READY'")
+        ]
+
+    def rows(self, query: str, *values: object) -> list[Any]:
+        """What a query of the staging tables finds."""
+        with closing(sqlite3.connect(self.sim.drop_dir / "staging.db", isolation_level=None)) as connection:
+            connection.row_factory = sqlite3.Row
+            return connection.execute(query, values).fetchall()
+
+    def lose_next_response(self) -> None:
+        """The next batch arrives, and the daemon does not hear of it."""
+        if self.interface == "sql":
+            self.steps.lost = 1
+            return
+        sync_folder, calls = self.disk.sync_folder, 0
+
+        def fail_second(folder: Path) -> None:
+            nonlocal calls
+            calls += 1
+            if calls == 2:
+                self.disk.sync_folder = sync_folder  # type: ignore[method-assign]
+                raise OSError(5, "Input/output error")
+            sync_folder(folder)
+
+        self.disk.sync_folder = fail_second  # type: ignore[method-assign]
 
     def posted(self) -> list[str]:
         """The keys of the charges in the ERP's books."""
@@ -117,6 +190,12 @@ class Bench:
 @pytest.fixture
 def bench(tmp_path: Path) -> Bench:
     return Bench(tmp_path)
+
+
+@pytest.fixture(params=["files", "sql"])
+def both(request: pytest.FixtureRequest, tmp_path: Path) -> Bench:
+    """A bench for each way batches travel; a module that promises the same for both makes it its bench."""
+    return Bench(tmp_path, interface=request.param)
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import pytest
 
 from isthmus.sdk import Fatal, Opened, Retryable
 from isthmus_legacy_erp import tidy
-from isthmus_legacy_erp.inbox import Cursor
+from isthmus_legacy_erp.look import Cursor
 from isthmus_legacy_erp.names import digest, marker
 
 PERIODS = ["2026-01", "2026-02", "2026-03"]

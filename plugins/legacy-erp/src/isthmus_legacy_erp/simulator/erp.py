@@ -2,6 +2,7 @@
 
 import calendar
 import logging
+import sqlite3
 import tempfile
 from collections.abc import Callable, Sequence
 from datetime import UTC, date, datetime, timedelta
@@ -18,22 +19,25 @@ from isthmus.sdk.simulator import ActRefused, Record, Simulator
 from isthmus_legacy_erp.simulator import copybook
 from isthmus_legacy_erp.simulator.copybook import Style
 from isthmus_legacy_erp.simulator.files import Files
-from isthmus_legacy_erp.simulator.job import BREAKS, INTERFACES, PlannedFaults, PostingJob
+from isthmus_legacy_erp.simulator.job import BREAKS, DELAY_S, INTERFACES, PlannedFaults, PostingJob
 from isthmus_legacy_erp.simulator.posting import Books
+from isthmus_legacy_erp.simulator.staging import StagingJob, StagingTables
 
 ENDS = {"lf": "\n", "crlf": "\r\n", "none": ""}
 TERMS = timedelta(days=30)
 JOB_EVERY_S = 0.2
+STAGING = "staging.db"
 
 log = logging.getLogger("isthmus.simulator")
 
 
 class LegacyErp(Simulator):
-    """An on-premises ERP that knows no HTTP: it takes numbered batch files and writes its own.
+    """An on-premises ERP that knows no HTTP: it takes numbered batches, as files or rows, and writes its own.
 
     Args:
         drop_dir: its drop directory; otherwise one beside ``--state``, or a temporary one that goes away
-            with the simulator.
+            with the simulator. The staging tables are a SQLite file in it.
+        interface: files or sql, as the connector calls it.
         encoding, sign, line_end, decimals: how its files are written, as the settings of the connector
             call it.
     """
@@ -48,6 +52,7 @@ class LegacyErp(Simulator):
         drop_dir: Path | None = None,
         company: str = "ACME",
         currency: str = "EUR",
+        interface: str = "files",
         encoding: str = "cp1252",
         sign: str = "overpunch",
         line_end: str = "crlf",
@@ -67,6 +72,12 @@ class LegacyErp(Simulator):
                 "queue": [],
                 "sent": {},
                 "breaks": [],
+                "interface": interface,
+                "staged": {},
+                "answers": {},
+                "rows": [],
+                "delayed": {},
+                "altered": {},
             }
         )
         self.company = company
@@ -75,6 +86,7 @@ class LegacyErp(Simulator):
         self._style = Style(encoding, sign, ENDS[line_end], decimals == "point")
         self._given = drop_dir
         self._temporary: tempfile.TemporaryDirectory[str] | None = None
+        self._lock: sqlite3.Connection | None = None
 
     @property
     def drop_dir(self) -> Path:
@@ -88,6 +100,15 @@ class LegacyErp(Simulator):
         return Path(self._temporary.name)
 
     def credentials(self) -> dict[str, Any]:
+        if self._by_tables:
+            self._tables()
+            url = f"sqlite:///{(self.drop_dir / STAGING).absolute()}"
+            return {
+                "interface": "sql",
+                "staging": {"url": url},
+                "company": self.company,
+                "currency": self.currency,
+            }
         self._files()
         return {
             "drop_dir": str(self.drop_dir),
@@ -110,6 +131,10 @@ class LegacyErp(Simulator):
             "start_jobs": self.start_jobs,
             "run_jobs": self.run_jobs,
             "break_next": self.break_next,
+            "use_tables": self.use_tables,
+            "use_files": self.use_files,
+            "hold_lock": self.hold_lock,
+            "release_lock": self.release_lock,
         }
 
     async def background(self) -> None:
@@ -118,7 +143,7 @@ class LegacyErp(Simulator):
             if self.memory["running"]:
                 try:
                     self.run_jobs()
-                except OSError as error:
+                except (OSError, sqlite3.OperationalError) as error:
                     log.warning("posting_job_failed", extra={"reason": str(error)})
             await trio.sleep(JOB_EVERY_S)
 
@@ -134,6 +159,8 @@ class LegacyErp(Simulator):
 
     def run_jobs(self) -> dict[str, Any]:
         """Run the posting job once, now: take the batches that wait, post them, write responses."""
+        if self._by_tables:
+            return self._run_on_tables()
         files = self._files()
         job = PostingJob(files, self._books(), self.memory, self._planned, self.now)
         self._carry_out(files, changed=files.resend())
@@ -142,9 +169,42 @@ class LegacyErp(Simulator):
                 self._carry_out(files, changed=job.take(interface, name))
         return job.result
 
+    def _run_on_tables(self) -> dict[str, Any]:
+        tables = self._tables()
+        job = StagingJob(tables, self._books(), self.memory, self._planned, self.now)
+        if self._lock is None:
+            self._write(tables)
+            job.run(lambda: self._write(tables))
+        return job.result
+
+    def use_tables(self) -> dict[str, Any]:
+        """Exchange rows of staging tables instead of files, from now on; see the new credentials."""
+        self.memory["interface"] = "sql"
+        return self.credentials()
+
+    def use_files(self) -> dict[str, Any]:
+        """Exchange files again."""
+        self.memory["interface"] = "files"
+        return self.credentials()
+
+    def hold_lock(self) -> dict[str, Any]:
+        """Somebody's session locks the staging tables, until release_lock."""
+        if self._lock is None:
+            self._lock = self._tables().lock()
+        return {"locked": True}
+
+    def release_lock(self) -> dict[str, Any]:
+        """That session ends."""
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None
+        return {"locked": False}
+
     def break_next(self, kind: str, times: int = 1, code: str = "VALU") -> dict[str, Any]:
-        """Let something go wrong: reject_line (the next lines, with ``code``), refuse_batch (a NAK),
-        wrong_total or delay (of the next response), repeat_file (the next file comes twice)."""
+        """Let something go wrong: reject_line (the next lines, with ``code``), refuse_batch (a NAK, or a
+        batch in ERROR), wrong_total or delay (of the next response), repeat_file (the next file comes
+        twice); of tables also stop_after_claim (the job claims a batch and dies), late_commit (the next
+        rows get their identities now and are committed later)."""
         if kind not in BREAKS:
             raise ActRefused(f"kind is one of {', '.join(BREAKS)}")
         self._planned.plan(kind, code, times)
@@ -233,7 +293,14 @@ class LegacyErp(Simulator):
         return {"period": period, "state": "open"}
 
     def _tell(self, interface: str, lines: list[tuple[str, copybook.Record]]) -> None:
-        """Write a file of the ERP's own accord."""
+        """Tell something of the ERP's own accord: a file, or rows."""
+        if self._by_tables:
+            tables = self._tables()
+            late_s = DELAY_S if self._planned.take("late_commit") else 0.0
+            tables.tell(interface, lines, self.now(), late_s)
+            if self._lock is None:
+                self._write(tables)
+            return
         files, numbers = self._files(), self.memory["numbers"]
         numbers[interface] = numbers.get(interface, 0) + 1
         name = files.answer(interface, numbers[interface], self.now(), lines)
@@ -316,6 +383,20 @@ class LegacyErp(Simulator):
         if files.due(now_s):
             files.carry_out(now_s)
             self.save()
+
+    def _write(self, tables: StagingTables) -> None:
+        """Keep the state, then write the rows it speaks of."""
+        self.save()
+        if tables.due(now_s := self.now().timestamp()):
+            tables.carry_out(now_s)
+            self.save()
+
+    @property
+    def _by_tables(self) -> bool:
+        return bool(self.memory["interface"] == "sql")
+
+    def _tables(self) -> StagingTables:
+        return StagingTables(self.drop_dir / STAGING, self.company, self.currency, self.memory)
 
     def _files(self) -> Files:
         return Files(self.drop_dir, self.company, self.currency, self._style, self.memory)

@@ -9,7 +9,15 @@ from isthmus_legacy_erp.simulator.files import Batch, Files, Refused
 from isthmus_legacy_erp.simulator.posting import Books, LineRefused
 
 INTERFACES = ("customers", "projects", "charges")
-BREAKS = ("reject_line", "refuse_batch", "wrong_total", "delay", "repeat_file")
+BREAKS = (
+    "reject_line",
+    "refuse_batch",
+    "wrong_total",
+    "delay",
+    "repeat_file",
+    "stop_after_claim",
+    "late_commit",
+)
 DELAY_S = 1.0
 
 

@@ -1,0 +1,1 @@
+"""Batches as rows in staging tables of the ERP's database."""
