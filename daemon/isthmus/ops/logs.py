@@ -8,12 +8,11 @@ import json
 import logging
 import re
 import sys
-from base64 import b64encode
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from typing import TextIO
-from urllib.parse import quote
 
+from isthmus.sdk.scrub import Scrubber
 from isthmus.sdk.secret import Secret
 
 __all__ = ["EVENT_NAME", "KEYS", "JsonLines", "KnownKeysOnly", "Scrubber", "set_up"]
@@ -37,38 +36,6 @@ MAX_TRACEBACK = 16_000
 EVENT_NAME = re.compile(r"[a-z0-9_]+(\.[a-z0-9_]+)*")
 _PLAIN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 _PRIORITY = {"debug": 7, "info": 6, "warning": 4, "error": 3, "critical": 2}
-
-
-class Scrubber:
-    """Replaces secrets in text, in the forms they travel in: as they are, URL-quoted, base64."""
-
-    _SHAPES = (
-        re.compile(r"(?i)\b(bearer|basic)\s+[A-Za-z0-9._~+/=-]{8,}"),
-        re.compile(r"(?<=://)[^/\s:@]+:[^/\s@]+(?=@)"),
-    )
-
-    def __init__(self, secrets: Iterable[Secret] = ()) -> None:
-        self._forms: tuple[str, ...] = ()
-        self.learn(secrets)
-
-    def learn(self, secrets: Iterable[Secret]) -> None:
-        """Know these secrets too, such as those of a new configuration."""
-        forms = set(self._forms)
-        for secret in secrets:
-            value = secret.reveal()
-            # The lines of a key in PEM may show up alone.
-            for part in {value, *(line for line in value.splitlines() if len(line) >= 16)}:
-                if len(part) >= 4 and not part.startswith("-----"):
-                    forms.update((part, quote(part, safe=""), b64encode(part.encode()).decode()))
-        self._forms = tuple(sorted(forms, key=len, reverse=True))
-
-    def clean(self, text: str) -> str:
-        """``text`` without any known secret, credential header or password in an address."""
-        for form in self._forms:
-            text = text.replace(form, "***")
-        for shape in self._SHAPES:
-            text = shape.sub("***", text)
-        return text
 
 
 class KnownKeysOnly(logging.Filter):

@@ -13,6 +13,7 @@ import trio
 
 from isthmus.runtime.backoff import delay_s
 from isthmus.sdk.errors import ConnectorError, Fatal, Retryable, Throttled
+from isthmus.sdk.scrub import scrub
 
 log = logging.getLogger(__name__)
 
@@ -87,7 +88,7 @@ async def supervise(
                 if len(failures) <= intensity.restarts:
                     await trio.sleep(delay_s(len(failures), intensity.first_s, intensity.max_s))
                     continue
-                reason = f"failed {len(failures)} times in {intensity.window_s:g} s: {error!r}"
+                reason = scrub(f"failed {len(failures)} times in {intensity.window_s:g} s: {error!r}")
         except BaseExceptionGroup as group:
             # Cancelled, and something broke on the way out: the cancellation is what our caller waits for.
             cancelled, rest = group.split(trio.Cancelled)

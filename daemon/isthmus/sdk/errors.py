@@ -12,15 +12,19 @@
 
 Anything else that is raised is a bug: the supervisor reports it with its traceback and starts the actor
 again.
+
+What is said is scrubbed of credentials: it ends in logs, dead letters and on screens.
 """
+
+from isthmus.sdk.scrub import scrub
 
 
 class ConnectorError(Exception):
     """Base of all that a connector says on purpose; raise one of the subclasses."""
 
     def __init__(self, message: str, *, peer_words: str | None = None) -> None:
-        super().__init__(message)
-        self.peer_words = peer_words
+        super().__init__(scrub(message))
+        self.peer_words = peer_words if peer_words is None else scrub(peer_words)
         """What the peer itself said, for the person who reads the dead letter."""
 
 

@@ -3,28 +3,33 @@
 - Credentials go only to the configured origin: scheme, host and port. A link to anywhere else, such as a
   server-supplied ``next`` page, is refused before a byte is sent.
 - Redirects are never followed; environment proxies are not used unless asked for.
-- A whole call has one deadline; a decoded body has a size and a ratio limit, checked while it streams.
+- TLS is verified, 1.2 at least, with the firm's own authority where one is set.
+- A whole call has one deadline; a body has a size and a ratio limit, checked while it streams.
+- Answers and errors come without the credentials of the request.
 - A write without an answer is `Unsure`, a read without one is `Retryable`.
 - 429, and 503 with Retry-After, are `Throttled`; nothing else is judged here: the connector knows its
   vendor's errors. `fate_of` is the default table for what the vendor's table does not name.
 """
 
-import math
 import ssl
-import zlib
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Protocol
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import urlsplit
 
 import httpx
 import msgspec
 import trio
 
-from isthmus.sdk.errors import ConnectorError, Fatal, Rejected, Retryable, Throttled, Unsure
+from isthmus.sdk.body import Body, BodyBroken, BodyTooLarge
+from isthmus.sdk.errors import Fatal, Rejected, Retryable, Throttled, Unsure
+from isthmus.sdk.links import Origin, check_base, origin_of, resolve, shown
+from isthmus.sdk.reply import Reply, fate_of, retry_after
+from isthmus.sdk.scrub import SECRET_MIN
+from isthmus.sdk.secret import Secret
+from isthmus.sdk.tls import client_context, expires_at, why_refused
 
 __all__ = [
     "Auth",
@@ -38,14 +43,11 @@ __all__ = [
     "over_socket",
 ]
 
-SECRET_MIN = 8
-"""Shorter parts of a credential header are words such as ``Bearer``."""
-
-RETRY_AFTER_MAX_S = 86400.0
-"""The longest pause a peer is believed to mean."""
-
 Observe = Callable[[str, str, float], None]
 """Called once per call with method, outcome and seconds; outcomes are ok retryable throttled unsure fatal."""
+
+CONNECT_SHARE = 0.7
+"""Of the deadline, for the connection: if that is not there by then, it is known that nothing was sent."""
 
 
 class HttpLimits(msgspec.Struct, frozen=True, kw_only=True):
@@ -58,40 +60,10 @@ class HttpLimits(msgspec.Struct, frozen=True, kw_only=True):
     concurrency: int = 8
     per_second: float | None = None
     ca_file: Path | None = None
+    """PEM of the only authorities to trust, instead of the system's."""
     client_cert: Path | None = None
+    """PEM of our certificate with its key, for a peer that asks for one."""
     trust_env: bool = False
-
-
-class Reply(msgspec.Struct, frozen=True, kw_only=True):
-    """An answer that was read to its end. Header names are lower case."""
-
-    status: int
-    headers: Mapping[str, str]
-    body: bytes
-
-    @property
-    def ok(self) -> bool:
-        return 200 <= self.status < 300
-
-    def json(self) -> Any:
-        """The body as plain values.
-
-        Numbers with a point come as strings of their digits, so that money never passes a float.
-
-        Raises:
-            Retryable: the body is no JSON; a proxy's error page under a 200 is a passing fault.
-        """
-        try:
-            return _json.decode(self.body)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            raise Retryable(f"answer {self.status} is not the JSON it should be: {error}") from error
-
-    def words(self) -> str:
-        """The start of the body, for a person."""
-        return " ".join(self.body[:500].decode("utf-8", "replace").split())
-
-
-_json = msgspec.json.Decoder(float_hook=str)
 
 
 class Auth(Protocol):
@@ -123,14 +95,14 @@ class TokenAuth:
         self._fetch = fetch
         self._expired = expired
         self._scheme = scheme
-        self._token: str | None = None
+        self._token: Secret | None = None
         self._lock = trio.Lock()
 
     async def headers(self, method: str, url: str) -> Mapping[str, str]:
         async with self._lock:
             if self._token is None:
-                self._token = await self._fetch()
-            return {"authorization": f"{self._scheme} {self._token}"}
+                self._token = Secret(await self._fetch())
+            return {"authorization": f"{self._scheme} {self._token.reveal()}"}
 
     def refused(self, reply: Reply) -> bool:
         return self._expired(reply)
@@ -150,14 +122,15 @@ class Http:
         auth: Auth | None,
         limits: HttpLimits,
         observe: Observe,
+        certified: Callable[[datetime], None],
     ) -> None:
         self._client = client
         self._base = base_url.rstrip("/") + "/"
-        self._origin = _origin(self._base)
         self._wire_origin = _wire_origin(httpx.URL(self._base))
         self._auth = auth
         self._limits = limits
         self._observe = observe
+        self._certified = certified
         self._slots = trio.CapacityLimiter(limits.concurrency)
         self._next_at = 0.0
 
@@ -207,26 +180,22 @@ class Http:
         if reply.status == 429 or (reply.status == 503 and "retry-after" in reply.headers):
             raise Throttled(
                 f"{method} {urlsplit(url).path} answered {reply.status}",
-                retry_after_s=_retry_after(reply.headers.get("retry-after")),
+                retry_after_s=retry_after(reply.headers.get("retry-after")),
                 peer_words=reply.words(),
             )
         return reply
 
     def _resolve(self, path: str) -> str:
         """``path`` as a URL of our origin, as both the standard library and httpx read it."""
-        shown = path.partition("?")[0][:80]
-        if path.startswith("//") or "\\" in path or any(ord(c) < 33 for c in path):
-            raise Fatal(f"a link of the peer is malformed: {shown!r}")
+        joined = resolve(self._base, path)
         try:
-            joined = urljoin(self._base, path or ".")
-            parts = urlsplit(joined)
             sent_to = httpx.URL(joined)
         except (ValueError, httpx.InvalidURL) as error:
-            raise Fatal(f"a link of the peer is malformed: {shown!r}") from error
-        userinfo = parts.username is not None or parts.password is not None or sent_to.userinfo
-        ours = _origin(joined) == self._origin and _wire_origin(sent_to) == self._wire_origin
-        if userinfo or not ours:
-            raise Fatal(f"a link of the peer leaves {self._origin[1]}: {parts.scheme}://{parts.hostname}")
+            raise Fatal(f"a link of the peer is malformed: {shown(path)!r}") from error
+        if sent_to.userinfo or _wire_origin(sent_to) != self._wire_origin:
+            raise Fatal(
+                f"a link of the peer leaves {self._wire_origin[1]}: {sent_to.scheme}://{sent_to.host}"
+            )
         return joined
 
     async def _call(
@@ -257,16 +226,16 @@ class Http:
                         headers={**headers, **credentials},
                     )
                     sent = True
-                    reply = _scrubbed(await self._exchange(request), credentials)
+                    reply = _scrubbed(await self._exchange(request), request, form)
         except httpx.LocalProtocolError:
             message = (
                 f"{place}: cannot be sent: a header is malformed; is there a line break in a credential?"
             )
             raise Fatal(message) from None
         except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as error:
-            raise Retryable(f"{place}: no connection: {_kind(error)}") from None
-        except (trio.TooSlowError, httpx.TransportError, httpx.DecodingError, _TooLarge) as error:
-            if isinstance(error, _TooLarge) and not write:
+            raise Retryable(f"{place}: no connection: {why_refused(error) or _kind(error)}") from None
+        except (trio.TooSlowError, httpx.TransportError, BodyBroken, BodyTooLarge) as error:
+            if isinstance(error, BodyTooLarge) and not write:
                 raise Rejected(f"{place}: {error}") from None
             if not sent:
                 raise Retryable(f"{place}: not sent within {self._limits.deadline_s:g} s") from None
@@ -292,11 +261,18 @@ class Http:
     async def _exchange(self, request: httpx.Request) -> Reply:
         response = await self._client.send(request, stream=True, follow_redirects=False)
         try:
+            self._look_at_certificate(response)
             body = await _read(response, self._limits)
         finally:
             with trio.CancelScope(deadline=trio.current_time() + 1, shield=True):
                 await response.aclose()
         return Reply(status=response.status_code, headers=dict(response.headers), body=body)
+
+    def _look_at_certificate(self, response: httpx.Response) -> None:
+        stream = response.extensions.get("network_stream")
+        ends = None if stream is None else expires_at(stream.get_extra_info("ssl_object"))
+        if ends is not None:
+            self._certified(ends)
 
     async def _pace(self) -> None:
         """Space calls evenly when the origin has a rate."""
@@ -316,38 +292,37 @@ async def open_http(
     limits: HttpLimits | None = None,
     headers: Mapping[str, str] | None = None,
     observe: Observe = lambda method, outcome, seconds: None,
+    certified: Callable[[datetime], None] = lambda until: None,
     transport: httpx.AsyncBaseTransport | None = None,
 ) -> AsyncIterator[Http]:
     """A client of the origin of ``base_url``.
 
+    Args:
+        headers: Sent with every request.
+        certified: Told with each answer until when the peer's certificate is valid.
+
     Raises:
-        Fatal: ``base_url`` is no http(s) URL, or carries credentials.
+        Fatal: ``base_url`` is no http(s) URL, or carries credentials; or a certificate file cannot be used.
     """
     limits = limits or HttpLimits()
-    refusal = f"{base_url.split('@')[-1]!r} is no base URL; write https://host without a user name"
+    check_base(base_url)
     try:
-        parts = urlsplit(base_url)
-        httpx.URL(base_url)
-    except (ValueError, httpx.InvalidURL):
-        raise Fatal(refusal) from None
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.username is not None:
-        raise Fatal(refusal)
+        secure = httpx.URL(base_url).scheme == "https"
+    except httpx.InvalidURL:
+        raise Fatal(f"{shown(base_url)!r} is no base URL") from None
     verify: ssl.SSLContext | bool = False  # plain http: loading authorities would only cost time
-    if parts.scheme == "https":
-        verify = ssl.create_default_context(cafile=str(limits.ca_file) if limits.ca_file else None)
-        verify.minimum_version = ssl.TLSVersion.TLSv1_2
-        if limits.client_cert is not None:
-            verify.load_cert_chain(str(limits.client_cert))
+    if secure:
+        verify = client_context(limits.ca_file, limits.client_cert)
     async with httpx.AsyncClient(
         verify=verify,
         headers=dict(headers or {}),
-        timeout=limits.deadline_s,
+        timeout=httpx.Timeout(limits.deadline_s, connect=limits.deadline_s * CONNECT_SHARE),
         trust_env=limits.trust_env,
         follow_redirects=False,
         transport=transport,
         limits=httpx.Limits(max_connections=limits.concurrency, max_keepalive_connections=limits.concurrency),
     ) as client:
-        yield Http(client, base_url, auth=auth, limits=limits, observe=observe)
+        yield Http(client, base_url, auth=auth, limits=limits, observe=observe, certified=certified)
 
 
 def over_socket(path: Path) -> httpx.AsyncBaseTransport:
@@ -355,96 +330,43 @@ def over_socket(path: Path) -> httpx.AsyncBaseTransport:
     return httpx.AsyncHTTPTransport(uds=str(path))
 
 
-def fate_of(reply: Reply, *, write: bool, words: str | None = None) -> ConnectorError:
-    """The error for an answer that is not a success and that the vendor's own table does not name."""
-    text = words or reply.words()
-    message = f"the peer answered {reply.status}: {text[:200]}"
-    if reply.status in (401, 403):
-        return Fatal(message, peer_words=text)
-    if reply.status in (408, 425) or reply.status >= 500:
-        if write and reply.status in (500, 502, 504):
-            return Unsure(message, peer_words=text)
-        return Retryable(message, peer_words=text)
-    if 300 <= reply.status < 400:
-        return Fatal(f"the peer redirects ({reply.status}); set the base URL to where it really is")
-    return Rejected(message, peer_words=text)
-
-
 async def _read(response: httpx.Response, limits: HttpLimits) -> bytes:
-    """The decoded body, never more in memory than its limit."""
-    encoding = response.headers.get("content-encoding", "identity").lower()
-    if encoding in ("gzip", "x-gzip"):
-        inflate = zlib.decompressobj(wbits=31)
-    elif encoding in ("identity", ""):
-        inflate = None
-    else:
-        raise httpx.DecodingError(f"content-encoding {encoding!r} was not asked for")
-    received = 0
-    body = bytearray()
+    """The unpacked body, never more in memory than its limit."""
+    encoding = response.headers.get("content-encoding", "")
+    body = Body(encoding, max_bytes=limits.max_body_bytes, max_ratio=limits.max_ratio)
     async for chunk in response.aiter_raw():
-        received += len(chunk)
-        if inflate is None:
-            body += chunk
-        else:
-            try:
-                body += inflate.decompress(chunk, limits.max_body_bytes + 1 - len(body))
-            except zlib.error as error:
-                raise httpx.DecodingError(str(error)) from error
-        if len(body) > limits.max_body_bytes:
-            raise _TooLarge(f"the answer is larger than {limits.max_body_bytes} bytes")
-        if len(body) > 1024 * 1024 and len(body) > limits.max_ratio * received:
-            raise _TooLarge(f"the answer inflates more than {limits.max_ratio} times")
-    if inflate is not None and received and not inflate.eof:
-        raise httpx.DecodingError("the compressed body ends early")
-    return bytes(body)
+        body.take(chunk)
+    return body.whole()
 
 
-class _TooLarge(Exception):
-    """The answer is past a limit; what that means depends on whether something was written."""
+_OPEN_HEADERS = frozenset(
+    ("accept", "accept-encoding", "connection", "content-length", "content-type", "host", "user-agent")
+)
+"""What every request says; anything else may be a credential."""
+_OPEN_FIELDS = frozenset(("grant_type", "client_assertion_type", "scope"))
 
 
-def _scrubbed(reply: Reply, credentials: Mapping[str, str]) -> Reply:
-    """An error answer without the credentials it was given: some peers quote the request they refuse."""
+def _scrubbed(reply: Reply, request: httpx.Request, form: Mapping[str, str] | None) -> Reply:
+    """An error answer without what it was asked with: some peers quote the request they refuse."""
     if reply.ok:
         return reply
-    body = reply.body
-    for value in credentials.values():
-        for part in value.split():
-            if len(part) >= SECRET_MIN:
-                body = body.replace(part.encode(), b"***")
-    return msgspec.structs.replace(reply, body=body)
+    values = [value for name, value in request.headers.items() if name.lower() not in _OPEN_HEADERS]
+    values += [value for name, value in (form or {}).items() if name not in _OPEN_FIELDS]
+    body, headers = reply.body, dict(reply.headers)
+    for part in sorted({part for value in values for part in value.split()}, key=len, reverse=True):
+        if len(part) >= SECRET_MIN:
+            body = body.replace(part.encode(), b"***")
+            headers = {name: value.replace(part, "***") for name, value in headers.items()}
+    return msgspec.structs.replace(reply, body=body, headers=headers)
 
 
-def _origin(url: str) -> tuple[str, str, int]:
-    parts = urlsplit(url)
-    try:
-        port = parts.port or {"http": 80, "https": 443}.get(parts.scheme, 0)
-    except ValueError:
-        port = 0
-    return parts.scheme, (parts.hostname or "").lower(), port
-
-
-def _wire_origin(url: httpx.URL) -> tuple[str, str, int]:
+def _wire_origin(url: httpx.URL) -> Origin:
     """The origin httpx would connect to: its own reading of the URL, with international names encoded."""
-    return _origin(f"{url.scheme}://{url.netloc.decode('ascii').rpartition('@')[2]}")
-
-
-def _retry_after(value: str | None) -> float | None:
-    """Seconds from a Retry-After header in either of its forms; more than a day is not believed."""
-    if value is None:
-        return None
-    try:
-        seconds = float(value)
-    except ValueError:
-        try:
-            seconds = (parsedate_to_datetime(value) - datetime.now(UTC)).total_seconds()
-        except (ValueError, TypeError):
-            return None
-    if not math.isfinite(seconds):
-        return None
-    return min(max(0.0, seconds), RETRY_AFTER_MAX_S)
+    return origin_of(f"{url.scheme}://{url.netloc.decode('ascii').rpartition('@')[2]}")
 
 
 def _kind(error: BaseException) -> str:
-    """The name of a transport error; its text may hold a URL with a secret in it."""
+    """A fault in words of ours; a transport error's own text may hold a URL with a secret in it."""
+    if isinstance(error, BodyBroken | BodyTooLarge):
+        return str(error)
     return type(error).__name__
