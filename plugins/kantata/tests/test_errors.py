@@ -9,9 +9,21 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from isthmus.events import ProjectCreated, ProjectStageChanged
-from isthmus.sdk import ConnectorError, Delivery, Fatal, Link, Rejected, Reply, Retryable, Secret, Unsure
+from isthmus.sdk import (
+    ConnectorError,
+    Delivery,
+    Fatal,
+    Link,
+    Rejected,
+    Reply,
+    Retryable,
+    Secret,
+    Throttled,
+    Unsure,
+)
 from isthmus.sdk.simulator import Fault, Match
 from isthmus.sdk.testing import FakeContext
+from isthmus_kantata.budgets import FIRST_S
 from isthmus_kantata.client import fate
 from isthmus_kantata.connector import Kantata
 from isthmus_kantata.settings import KantataSettings
@@ -68,6 +80,25 @@ def answer(status: int, kind: str = "system", message: str = "words", field: str
         pytest.param(answer(503), True, Unsure, None, id="so does 503"),
         pytest.param(answer(504), False, Retryable, None, id="a read is simply read again"),
         pytest.param(answer(302), False, Fatal, None, id="a redirect is a wrong base URL"),
+        pytest.param(answer(403, "oauth"), True, Fatal, None, id="oauth at 403: the token, not the record"),
+        pytest.param(answer(400, "oauth"), True, Fatal, None, id="oauth whatever the status says"),
+        pytest.param(answer(200, "oauth"), False, Fatal, None, id="oauth under a 200"),
+        pytest.param(answer(422, "validation"), False, Fatal, None, id="validation on a read is our request"),
+        pytest.param(answer(422, "syntax"), True, Rejected, "value", id="syntax is the body we sent"),
+        pytest.param(answer(422, "syntax"), False, Fatal, None, id="syntax on a read"),
+        pytest.param(answer(404, "validation"), True, Rejected, "missing", id="404 by its status"),
+        pytest.param(
+            answer(200, "validation", "is locked", "date"),
+            True,
+            Rejected,
+            "period",
+            id="a refusal under a 200",
+        ),
+        pytest.param(answer(200, "system"), True, Unsure, None, id="trouble under a 200 leaves doubt"),
+        pytest.param(answer(200, "system"), False, Retryable, None, id="and is read again"),
+        pytest.param(answer(503, "system"), False, Retryable, None, id="Kantata's three minutes are over"),
+        pytest.param(answer(408), True, Unsure, None, id="408 after a write"),
+        pytest.param(answer(405), True, Rejected, "value", id="any other status is about the record"),
         pytest.param(
             Reply(status=502, headers={}, body=b"<html>Bad Gateway</html>"),
             False,
@@ -114,6 +145,58 @@ async def test_a_delivery_meets_its_fate_over_the_wire(
             await opened.sink.deliver(Delivery(key="k", lane="psa", event=PROJECT))
 
 
+@pytest.mark.parametrize(
+    ("kind", "error"),
+    [
+        pytest.param("oauth", Fatal, id="oauth"),
+        pytest.param("validation", Rejected, id="validation"),
+        pytest.param("syntax", Rejected, id="syntax"),
+        pytest.param("system", Unsure, id="system"),
+    ],
+)
+async def test_an_error_under_a_200_is_no_success(
+    psa: Psa, simulator: KantataSimulator, kind: str, error: type[ConnectorError]
+) -> None:
+    body = {"errors": [{"type": kind, "message": "no"}]}
+    simulator.faults.add([Fault(fault="wrong_body", body=body, match=Match(method="POST"))])
+    async with psa() as opened:
+        assert opened.sink is not None
+        with pytest.raises(error):
+            await opened.sink.deliver(Delivery(key="k", lane="psa", event=PROJECT))
+
+
+async def test_a_revoked_token_is_asked_for_once(psa: Psa, do: Act, simulator: KantataSimulator) -> None:
+    async with psa() as opened:
+        assert opened.source is not None
+        await opened.source.pull("users", None)
+        do("revoke_token")
+        with pytest.raises(Fatal, match="make a new token") as caught:
+            await opened.source.pull("users", None)
+    assert simulator.credentials()["token"] not in f"{caught.value}{caught.value.peer_words}"
+
+
+async def test_a_refused_call_rests_the_connector_longer_each_time(psa: Psa, do: Act) -> None:
+    """Kantata names no pause. The second call is not even sent: the budget is closed."""
+    async with psa() as opened:
+        assert opened.source is not None
+        do("use_up_rate_limit", calls=1)
+        with pytest.raises(Throttled) as first:
+            await opened.source.pull("users", None)
+        with pytest.raises(Throttled, match="refused just now") as second:
+            await opened.source.pull("time_entries", None)
+    assert first.value.retry_after_s == FIRST_S
+    assert second.value.retry_after_s == pytest.approx(FIRST_S, abs=1)
+
+
+async def test_a_retry_after_is_believed_where_one_comes(psa: Psa, simulator: KantataSimulator) -> None:
+    simulator.faults.add([Fault(fault="throttle", retry_after_s=17, match=Match(method="GET"))])
+    async with psa() as opened:
+        assert opened.source is not None
+        with pytest.raises(Throttled) as caught:
+            await opened.source.pull("users", None)
+    assert caught.value.retry_after_s == 17
+
+
 async def test_a_project_that_was_deleted_in_kantata_is_refused(
     psa: Psa, context: FakeContext, do: Act
 ) -> None:
@@ -135,6 +218,7 @@ async def test_a_project_that_was_deleted_in_kantata_is_refused(
         ),
         pytest.param({"service_field": "default"}, "default_service", id="a default that is not set"),
         pytest.param({"base_url": "api.mavenlink.com"}, "base URL", id="a base URL without scheme"),
+        pytest.param({"worst_commit_s": 60}, "made twice", id="less patience than Kantata's own time-out"),
     ],
 )
 async def test_settings_that_can_never_work_are_fatal_at_once(changes: dict[str, Any], words: str) -> None:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from isthmus.events import BusinessEvent
-from isthmus.sdk import Fatal, Link, Retryable, Secret, Source, Throttled
-from isthmus.sdk.simulator import Fault, Match
+from isthmus.sdk import Fatal, Link, Retryable, Secret, Source
+from isthmus.sdk.simulator import Fault
 from isthmus.sdk.testing import FakeContext, SourceContract, read_all
 from isthmus_kantata.simulator import KantataSimulator
 
@@ -113,6 +113,114 @@ async def test_a_correction_is_one_entry_with_growing_revisions(
     last = events[-1]
     assert (last.kind, str(last.hours), last.entry) == ("time.approved", "6.25", first.entry)
     assert last.revision > first.revision, "even within the same second"
+
+
+async def test_an_entry_handed_in_again_between_two_polls_has_lost_its_approval(
+    psa: Psa, do: Act, clock: Clock, context: FakeContext, project: str, consultant: str
+) -> None:
+    """The cancelled submission is no longer the newest one of the entry: nothing else shows that it was."""
+    entry = do(
+        "log_time", workspace=project, user=consultant, date="2026-10-05", hours=8, service="consulting"
+    )
+    sheets = do("approve_time", entries=[entry["id"]])
+    async with psa() as opened:
+        assert opened.source is not None
+        page = await opened.source.pull("time_entries", None)
+        context.keep(page.links)
+        clock.move(hours=1)
+        do("cancel_time", entries=[entry["id"]])
+        again = do("submit_time", entries=[entry["id"]])
+        assert again != sheets, "handing in again makes a new submission"
+        events, cursor = await read(opened.source, "time_entries", page.next)
+        assert {event.kind for event in events} == {"time.unapproved"}
+        clock.move(hours=1)
+        do("approve_time", entries=[entry["id"]])
+        events, _ = await read(opened.source, "time_entries", cursor)
+    assert [event.kind for event in sorted(events, key=lambda event: event.revision)][-1] == "time.approved"
+    assert max(event.revision for event in events) > page.events[0].fact_revision
+
+
+async def test_an_expense_is_withdrawn_by_a_reject_and_by_a_cancel_and_comes_back_approved(
+    psa: Psa, do: Act, clock: Clock, project: str, consultant: str
+) -> None:
+    expense = do(
+        "add_expense",
+        workspace=project,
+        user=consultant,
+        date="2026-10-05",
+        category="Travel",
+        amount_in_cents=12345,
+        currency="EUR",
+    )["id"]
+    cursor = None
+    told: list[tuple[str, int]] = []
+    async with psa() as opened:
+        for act, arguments in (
+            ("approve_expenses", {"expenses": [expense]}),
+            ("withdraw_expense", {"expense": expense}),
+            ("approve_expenses", {"expenses": [expense]}),
+            ("reject_expenses", {"expenses": [expense], "reason": "no receipt"}),
+            ("approve_expenses", {"expenses": [expense]}),
+        ):
+            clock.move(minutes=30)
+            do(act, **arguments)
+            events, cursor = await read(opened.source, "expenses", cursor)
+            newest = max(events, key=lambda event: event.revision)
+            told.append((newest.kind, newest.revision))
+    assert [kind for kind, _ in told] == [
+        "expense.validated",
+        "expense.withdrawn",
+        "expense.validated",
+        "expense.withdrawn",
+        "expense.validated",
+    ]
+    assert [revision for _, revision in told] == sorted({revision for _, revision in told})
+
+
+@pytest.mark.parametrize("stream", ["time_entries", "expenses"])
+async def test_deletes_while_we_read_push_nothing_over_a_page_border(
+    psa: Psa, do: Act, clock: Clock, project: str, consultant: str, stream: str
+) -> None:
+    """Deletes are hard: the pages behind get shorter. All entries have one stamp, so pages are counted."""
+    kind = "TimeEntry" if stream == "time_entries" else "Expense"
+    ids = []
+    for n in range(40):
+        made = (
+            do("log_time", workspace=project, user=consultant, date="2026-10-05", hours=1, service="x")
+            if kind == "TimeEntry"
+            else do(
+                "add_expense",
+                workspace=project,
+                user=consultant,
+                date="2026-10-05",
+                category="Travel",
+                amount_in_cents=100 + n,
+                currency="EUR",
+            )
+        )
+        ids.append(made["id"])
+    drafts, kept = ids[:10], ids[10:]
+    do("approve_time" if kind == "TimeEntry" else "approve_expenses", **{_lines(kind): kept})
+    clock.move(hours=1)
+    told: set[str] = set()
+    cursor = None
+    async with psa(page_size=8) as opened:
+        assert opened.source is not None
+        for _ in range(100):
+            page = await opened.source.pull(stream, cursor)
+            told |= {event.key for event in page.events}
+            cursor = page.next
+            if drafts:
+                act, name = ("delete_time", "entry") if kind == "TimeEntry" else ("delete_expense", "expense")
+                do(act, **{name: drafts.pop()})
+            if not page.more:
+                break
+    assert not page.more
+    assert told == {f"psa:{id}" for id in kept}
+
+
+def _lines(kind: str) -> str:
+    return "entries" if kind == "TimeEntry" else "expenses"
 
 
 async def test_facts_carry_our_keys_where_the_crosswalk_knows_them(
@@ -300,22 +408,11 @@ async def test_opening_does_not_need_the_peer(psa: Psa) -> None:
             await opened.source.pull("users", None)
 
 
-async def test_a_throttle_without_a_named_pause_leaves_it_to_the_lane(
-    psa: Psa, simulator: KantataSimulator
-) -> None:
-    simulator.faults.add([Fault(fault="throttle", retry_after_s=None, match=Match(method="GET"))])
-    async with psa() as opened:
-        assert opened.source is not None
-        with pytest.raises(Throttled) as caught:
-            await opened.source.pull("users", None)
-    assert caught.value.retry_after_s is None
-
-
 async def test_a_probe_of_a_good_account_finds_nothing(psa: Psa) -> None:
     async with psa() as opened:
         assert opened.probe is not None
         checks = {check.name: check.ok for check in await opened.probe.checks()}
     del checks["clock"]  # the simulator lives in another month than its server's Date header
     assert checks == dict.fromkeys(
-        ("login", "time approvals", "expense approvals", "references", "people"), True
+        ("login", "time approvals", "expense approvals", "references", "people", "allocations"), True
     )

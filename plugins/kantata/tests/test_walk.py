@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from isthmus.sdk import Fatal
-from isthmus_kantata.walk import Walk, advance, begin, read_people, read_walk
+from isthmus_kantata.walk import People, Walk, advance, begin, read, read_walk
 
 START = datetime(2026, 11, 2, 9, 0, tzinfo=UTC)
 OVERLAP = timedelta(seconds=60)
@@ -33,10 +33,19 @@ def one_pass(
         bound = walk.after - timedelta(seconds=1) if walk.after else None
         rows = [(stamp, name) for name, stamp in peer.items() if bound is None or stamp > bound]
         rows = sorted(rows) if by_stamp else sorted(rows, key=lambda row: row[1])
-        page = rows[(walk.page - 1) * size : walk.page * size]
+        skip = walk.place.skip
+        page = rows[skip : skip + size]
         met |= {name for _, name in page}
-        full = len(rows) > walk.page * size
-        walk = advance(walk, [s for s, _ in page], full=full, by_stamp=by_stamp, phases=1, overlap=OVERLAP)
+        walk = advance(
+            walk,
+            [name for _, name in page],
+            [stamp for stamp, _ in page],
+            more=len(rows) > skip + size,
+            size=size,
+            by_stamp=by_stamp,
+            phases=1,
+            overlap=OVERLAP,
+        )
         if walk.started is None:
             return met, walk, pages
         between(pages)
@@ -126,7 +135,7 @@ def test_a_cursor_of_another_connector_is_refused() -> None:
     with pytest.raises(Fatal, match="reset"):
         read_walk(b"not json", None)
     with pytest.raises(Fatal, match="reset"):
-        read_people(b"[1]")
+        read(b"[1]", People)
 
 
 def test_reading_can_start_at_a_day() -> None:

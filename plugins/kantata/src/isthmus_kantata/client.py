@@ -1,13 +1,28 @@
 """Kantata's wire: pages, side loads, writes with proof, and what its errors mean to us.
 
 A list answers ``{count, meta, results: [{key, id}], <collection>: {id: row}}``; only ``results`` has the
-order and only ``results`` says what was asked for, since side loads share the maps.
+order and only ``results`` says what was asked for, since side loads share the maps. An error answers
+``{errors: [{type, message, field}]}``, now and then under a 200:
+
+==========  ================================  ====================================================
+type        what Kantata means                fate
+==========  ================================  ====================================================
+oauth       the token is unknown or revoked   Fatal: tokens do not expire
+syntax      the request cannot be read        Fatal on a read, Rejected (value) on a write
+validation  a field is not acceptable         Fatal on a read, Rejected by its words on a write
+system      what the status says              403 and 404 on a write are about one record, on a read
+                                              about the token or the base URL; 5xx is Retryable, after
+                                              a write Unsure
+==========  ================================  ====================================================
+
+429 is Throttled, see `budgets`.
 """
 
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
+import trio
 
 from isthmus.sdk import (
     ConnectorError,
@@ -17,10 +32,18 @@ from isthmus.sdk import (
     Reply,
     Retryable,
     Secret,
+    Throttled,
     Unsure,
 )
+from isthmus_kantata.budgets import GENERAL, Budgets, name_of
+from isthmus_kantata.paging import Place
 
 Row = dict[str, Any]
+
+REFS_MAX = 200
+"""Most ids or references one call may name."""
+PATIENCE_S, OWN_PATIENCE_S = 1.0, 8.0
+"""A call waits so long for its place, one with a budget of its own longer; then the whole connector rests."""
 
 # Words of a validation error, in order, and what a person must look at.
 _REASONS = (
@@ -39,16 +62,16 @@ _REASONS = (
 
 
 class Listing(msgspec.Struct, frozen=True, kw_only=True):
-    """One page: ``rows`` in the peer's order, ``sides`` by collection and id."""
+    """One page: ``rows`` in the peer's order, ``sides`` by collection and id, ``more`` behind it."""
 
     rows: list[Row]
     sides: dict[str, dict[str, Row]]
-    page: int
-    page_count: int
+    count: int
+    more: bool = False
 
     @property
-    def more(self) -> bool:
-        return self.page < self.page_count
+    def ids(self) -> list[str]:
+        return [row["id"] for row in self.rows]
 
     def side(self, collection: str, id: object) -> Row | None:
         """A side-loaded record; None where ``id`` is None or was not sent along."""
@@ -80,42 +103,60 @@ class Client:
 
     def __init__(self, http: Http, *, page_size: int) -> None:
         self._http = http
-        self._page_size = page_size
+        self.page_size = page_size
+        self._budgets = Budgets()
 
     async def list(
-        self, collection: str, params: Mapping[str, str | int], *, page: int = 1, per_page: int | None = None
+        self,
+        collection: str,
+        params: Mapping[str, str | int],
+        *,
+        place: Place | None = None,
+        size: int | None = None,
     ) -> Listing:
-        """One page of a collection.
+        """One page of a collection, from its beginning or from ``place``.
 
         Raises:
             Retryable: no answer, or one that is no listing.
+            Throttled: 429, or this endpoint was refused just now.
             Fatal: the token or the base URL is wrong.
         """
-        reply = await self._http.get(
-            collection, params={**params, "page": page, "per_page": per_page or self._page_size}
-        )
-        if not reply.ok:
-            raise fate(reply, write=False)
-        return _listing(reply.json(), collection, page)
+        skip = place.skip if place is not None else 0
+        query = {**params, "limit": size or self.page_size, "offset": skip}
+        reply = await self._ask("GET", collection, params=query)
+        return _listing(_answer(reply, write=False), collection, skip)
 
-    async def every(
-        self, collection: str, params: Mapping[str, str | int], *, per_page: int | None = None
+    async def every(self, collection: str, params: Mapping[str, str | int]) -> AsyncIterator[Listing]:
+        """All pages of a collection, in turn; a record that two pages show is given once."""
+        place: Place | None = Place()
+        given: set[str] = set()
+        while place is not None:
+            listing = await self.list(collection, params, place=place)
+            rows = [row for row in listing.rows if row["id"] not in given]
+            given.update(row["id"] for row in rows)
+            yield msgspec.structs.replace(listing, rows=rows)
+            place = place.following(listing.ids, size=self.page_size, more=listing.more)
+
+    async def named(
+        self, collection: str, filter_name: str, names: Sequence[str], params: Mapping[str, str | int]
     ) -> AsyncIterator[Listing]:
-        """All pages of a collection, in turn."""
-        page = 1
-        while True:
-            listing = await self.list(collection, params, page=page, per_page=per_page)
-            yield listing
-            if not listing.more:
-                return
-            page += 1
+        """The pages of what ``filter_name`` picks by name, `REFS_MAX` names a call.
+
+        A name with a comma in it cannot be asked for: then everything is given, for the caller to pick.
+        """
+        if any("," in name for name in names):
+            async for listing in self.every(collection, params):
+                yield listing
+            return
+        for start in range(0, len(names), REFS_MAX):
+            picked = {**params, filter_name: ",".join(names[start : start + REFS_MAX])}
+            async for listing in self.every(collection, picked):
+                yield listing
 
     async def me(self) -> tuple[Row, Reply]:
         """The user whose token this is, and the whole reply for its headers."""
-        reply = await self._http.get("users/me")
-        if not reply.ok:
-            raise fate(reply, write=False)
-        listing = _listing(reply.json(), "users", 1)
+        reply = await self._ask("GET", "users/me")
+        listing = _listing(_answer(reply, write=False), "users", 0)
         if not listing.rows:
             raise Fatal("Kantata does not say whose token this is; make a new one for the service user")
         return listing.rows[0], reply
@@ -129,13 +170,12 @@ class Client:
             Unsure: no answer, or a success that does not show the record.
             Rejected: Kantata refused the record, in its own words.
         """
-        reply = await self._http.request(
-            method, path, json=body, params={"include": include} if include else None
-        )
-        if not reply.ok:
-            raise fate(reply, write=True)
+        params = {"include": include} if include else None
+        reply = await self._ask(method, path, params=params, json=body)
         try:
-            listing = _listing(reply.json(), collection, 1)
+            listing = _listing(_answer(reply, write=True), collection, 0)
+        except Unsure:
+            raise
         except Retryable as error:
             raise Unsure(f"{method} {path}: {error}", peer_words=reply.words()) from error
         if len(listing.rows) != 1:
@@ -144,45 +184,99 @@ class Client:
             )
         return listing.rows[0], listing
 
+    async def remove(self, path: str) -> None:
+        """Delete one record; that it is gone already is as good.
+
+        Raises:
+            Unsure: no answer.
+            Rejected: Kantata keeps it, in its own words.
+        """
+        reply = await self._ask("DELETE", path)
+        if not reply.ok and reply.status != 404:
+            raise fate(reply, write=True)
+
+    async def _ask(self, method: str, path: str, **options: Any) -> Reply:
+        """One call, when its budgets allow it.
+
+        Raises:
+            Throttled: refused, or the next place is further away than we wait here; nothing happened.
+        """
+        own = name_of(method, path) != GENERAL
+        until = trio.current_time() + (OWN_PATIENCE_S if own else PATIENCE_S)
+        while True:
+            now = trio.current_time()
+            due = self._budgets.due(method, path, now)
+            if due > until:
+                raise Throttled(f"{method} {path} was refused just now", retry_after_s=due - now)
+            await trio.sleep_until(self._budgets.reserve(method, path, now))
+            try:
+                reply = await self._http.request(method, path, **options)
+            except Throttled as error:
+                now = trio.current_time()
+                pause = error.retry_after_s or self._budgets.refused(method, path, now)
+                # 429 is answered before anything happens, so also a write can simply be made again.
+                if not own or now + pause > until:
+                    raise Throttled(str(error), retry_after_s=pause, peer_words=error.peer_words) from error
+            else:
+                self._budgets.taken(method, path)
+                return reply
+
 
 def fate(reply: Reply, *, write: bool) -> ConnectorError:
-    """The error that an answer which is no success stands for.
-
-    401 is Fatal, since tokens do not expire. 403 is about one record on a write, about the token on a
-    read. Every 5xx after a write leaves doubt: Kantata gives up at three minutes and may have written.
-    """
+    """The error that an answer which is no success stands for: by its type, then by its status."""
     words = _words(reply)
     message = f"Kantata answered {reply.status}: {words[:200]}"
+    kind = next((str(error.get("type")) for error in _errors(reply)), "")
+    if kind == "oauth" or reply.status == 401:
+        return Fatal(
+            f"{message}; make a new token for the service user, Kantata's do not expire", peer_words=words
+        )
     match reply.status:
-        case 401:
-            return Fatal(message, peer_words=words)
         case 403:
             if write:
                 return Rejected(message, reason="permission", peer_words=words)
-            return Fatal(message, peer_words=words)
+            return Fatal(f"{message}; give the service user access", peer_words=words)
         case 404:
             if write:
                 return Rejected(message, reason="missing", peer_words=words)
-            return Fatal(message, peer_words=words)
-        case 400 | 409 | 422:
-            if not write:
-                return Fatal(message, peer_words=words)
-            return Rejected(message, reason=_reason(words), peer_words=words)
+            return Fatal(f"{message}; compare base_url with Kantata's documentation", peer_words=words)
         case status if 300 <= status < 400:
             return Fatal(f"{message}; set base_url to where the API really is", peer_words=words)
         case status if status >= 500 or status in (408, 425):
             return Unsure(message, peer_words=words) if write else Retryable(message, peer_words=words)
-        case _:
-            return Rejected(message, peer_words=words)
+    if kind == "system" and reply.ok:
+        # An error under a 200: what was done before it is not known.
+        return Unsure(message, peer_words=words) if write else Retryable(message, peer_words=words)
+    if not write:
+        return Fatal(message, peer_words=words)
+    return Rejected(message, reason="value" if kind == "syntax" else _reason(words), peer_words=words)
+
+
+def _answer(reply: Reply, *, write: bool) -> Any:
+    """The JSON of a success.
+
+    Raises:
+        ConnectorError: it is none, whatever its status says.
+    """
+    if not reply.ok:
+        raise fate(reply, write=write)
+    answer = reply.json()
+    if isinstance(answer, dict) and answer.get("errors"):
+        raise fate(reply, write=write)
+    return answer
+
+
+def _errors(reply: Reply) -> list[Row]:
+    try:
+        return [error for error in reply.json()["errors"] if isinstance(error, dict)]
+    except (ConnectorError, LookupError, TypeError):
+        return []
 
 
 def _words(reply: Reply) -> str:
     """``field message; field message`` from the error body, or the start of whatever came."""
-    try:
-        errors = reply.json()["errors"]
-        return "; ".join(f"{e.get('field') or e.get('type') or ''} {e['message']}".strip() for e in errors)
-    except (ConnectorError, LookupError, TypeError, AttributeError):
-        return reply.words()
+    told = [f"{e.get('field') or e.get('type') or ''} {e.get('message')}".strip() for e in _errors(reply)]
+    return "; ".join(told) or reply.words()
 
 
 def _reason(words: str) -> str:
@@ -190,7 +284,7 @@ def _reason(words: str) -> str:
     return next((reason for sign, reason in _REASONS if sign in low), "value")
 
 
-def _listing(answer: Any, collection: str, page: int) -> Listing:
+def _listing(answer: Any, collection: str, skip: int) -> Listing:
     """Read the envelope.
 
     Raises:
@@ -199,12 +293,10 @@ def _listing(answer: Any, collection: str, page: int) -> Listing:
     try:
         sides = {name: rows for name, rows in answer.items() if isinstance(rows, dict) and name != "meta"}
         rows = [sides[result["key"]][str(result["id"])] for result in answer["results"]]
-        meta = answer.get("meta") or {}
         rows = [{**row, "id": str(row["id"])} for row in rows]
-        return Listing(
-            rows=rows, sides=sides, page=page, page_count=int(meta.get("page_count") or (1 if rows else 0))
-        )
+        count = int(answer.get("count") or (answer.get("meta") or {}).get("count") or len(rows))
     except (AttributeError, LookupError, TypeError, ValueError) as error:
         raise Retryable(
             f"the answer is no listing of {collection}: {type(error).__name__} {error}"
         ) from error
+    return Listing(rows=rows, sides=sides, count=count, more=skip + len(rows) < count)

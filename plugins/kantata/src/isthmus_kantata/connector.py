@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 from typing import cast
+from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgspec
@@ -28,6 +29,9 @@ from isthmus_kantata.source import Approvals
 from isthmus_kantata.translate import STATUS_KEYS
 
 SKEW_MAX_S = 60.0
+VENDOR_HOST = "mavenlink.com"
+GIVES_UP_S = 180.0
+"""Kantata ends a request after three minutes; until then it may still write."""
 
 
 class Kantata(Connector):
@@ -50,7 +54,7 @@ class Kantata(Connector):
             yield Opened(
                 source=Approvals(client, known, ctx),
                 sink=Provisioning(client, known, ctx),
-                probe=AccountProbe(client, ctx),
+                probe=AccountProbe(client, known, ctx),
                 census=ApprovedWork(client, ctx),
             )
 
@@ -58,8 +62,9 @@ class Kantata(Connector):
 class AccountProbe(Probe):
     """Whether the token is good, may see what is read, and whether the clocks agree."""
 
-    def __init__(self, client: Client, ctx: Context) -> None:
+    def __init__(self, client: Client, settings: KantataSettings, ctx: Context) -> None:
         self._client = client
+        self._settings = settings
         self._ctx = ctx
 
     async def checks(self) -> list[Check]:
@@ -72,19 +77,25 @@ class AccountProbe(Probe):
             Check(name="login", ok=True, detail=f"token of user {me['id']}"),
             self._clock(reply.headers),
         ]
-        for name, collection, params in (
+        asked: list[tuple[str, str, dict[str, str]]] = [
             ("time approvals", "timesheet_submissions", {}),
             ("expense approvals", "expense_report_submissions", {}),
             ("references", "external_references", {"subject_type": "Workspace"}),
             ("people", "users", {"on_my_account": "true"}),
-        ):
+            ("allocations", "workspace_allocations", {}),
+        ]
+        if self._settings.billing_milestones:
+            asked.append(("billing milestones", "billing_milestones", {}))
+        if self._settings.hints:
+            asked.append(("event feed", "subscribed_events", {}))
+        for name, collection, params in asked:
             try:
-                listing = await self._client.list(collection, params, per_page=1)
+                listing = await self._client.list(collection, params, size=2)
             except ConnectorError as error:
                 remedy = f"give the service user the permission to read {collection}"
                 checks.append(Check(name=name, ok=False, detail=str(error), remedy=remedy))
             else:
-                checks.append(Check(name=name, ok=True, detail=f"{listing.page_count} records to see"))
+                checks.append(Check(name=name, ok=True, detail=f"{listing.count} records to see"))
         return checks
 
     def _clock(self, headers: Mapping[str, str]) -> Check:
@@ -117,6 +128,12 @@ def _refuse_unusable(settings: KantataSettings) -> None:
     for table, values in (("stages", settings.stages.values()), ("status_keys", settings.status_keys)):
         if wrong := sorted(set(values) - STATUS_KEYS.keys()):
             raise Fatal(f"{table} names {', '.join(wrong)}; stages are {', '.join(STATUS_KEYS)}")
+    host = urlsplit(settings.base_url).hostname or ""
+    if host.endswith(VENDOR_HOST) and settings.worst_commit_s < GIVES_UP_S:
+        raise Fatal(
+            f"worst_commit_s {settings.worst_commit_s:g} is too short: Kantata may write for {GIVES_UP_S:g} "
+            "seconds after it was asked, and what is looked up sooner is made twice"
+        )
     if settings.service_field == "default" and not settings.default_service:
         raise Fatal("service_field is default, so default_service must be set")
 

@@ -1,16 +1,20 @@
-"""What Kantata takes: projects, their stage and milestones, and the state of their invoices.
+"""What Kantata takes: projects, their stage, milestones and billing schedule, and where the money stands.
 
-Kantata has no idempotency keys. A project and a milestone carry our key as an external reference that
-is made in the same call, so a lost answer is settled by looking the key up (class B). The state of an
-invoice is an external reference itself, and those are upserts (class A). Kantata keeps one reference per
-``service_name`` and record, so each invoice has a service name of its own.
+Kantata has no idempotency keys. A project, a milestone and a billing milestone carry our key as an external
+reference that is made in the same call, so a lost answer is settled by looking the key up (class B). What is
+only shown, the state of an invoice or of an hour, is an external reference itself, and those are upserts
+(class A).
 """
 
 from collections.abc import Mapping
-from typing import Any
 
 from isthmus.events import (
     BusinessEvent,
+    ChargeDetermined,
+    ChargeHeld,
+    ChargePosted,
+    ChargeReleased,
+    ChargeWaived,
     ContractAmended,
     ContractSigned,
     InvoiceReleased,
@@ -20,6 +24,7 @@ from isthmus.events import (
     PaymentReceived,
     ProjectCreated,
     ProjectStageChanged,
+    ScheduleRevised,
 )
 from isthmus.sdk import (
     Context,
@@ -34,14 +39,17 @@ from isthmus.sdk import (
 )
 from isthmus_kantata import translate
 from isthmus_kantata.client import Client, Row
+from isthmus_kantata.references import References, one_each
+from isthmus_kantata.schedule import Schedules
 from isthmus_kantata.settings import KantataSettings
+from isthmus_kantata.status import Statuses
 
 Signed = ContractSigned | ContractAmended
-_LOOKED_UP = ("project.created", "contract.signed", "contract.amended")
+_LOOKED_UP = ("project.created", "contract.signed", "contract.amended", "schedule.revised")
 
 
 class Provisioning(Sink):
-    """Keeps projects, milestones and invoice states in Kantata as the other systems say they are."""
+    """Keeps projects, milestones and what is shown on them as the other systems say they are."""
 
     accepts = frozenset(
         {
@@ -49,6 +57,12 @@ class Provisioning(Sink):
             "project.stage_changed",
             "contract.signed",
             "contract.amended",
+            "schedule.revised",
+            "charge.determined",
+            "charge.held",
+            "charge.released",
+            "charge.waived",
+            "charge.posted",
             "invoice.released",
             "invoice.voided",
             "payment.received",
@@ -59,6 +73,9 @@ class Provisioning(Sink):
         self._client = client
         self._settings = settings
         self._ctx = ctx
+        self._references = References(client, settings.service_name)
+        self._statuses = Statuses(ctx, self._references)
+        self._schedules = Schedules(client, ctx, self._references)
         self.concurrency = settings.concurrency
         self.worst_commit_s = settings.worst_commit_s
 
@@ -73,8 +90,15 @@ class Provisioning(Sink):
                 return await self._move(event)
             case ContractSigned() | ContractAmended() as event:
                 return await self._ensure_milestones(event)
+            case ScheduleRevised() as event:
+                return await self._schedule(event)
+            case ChargeDetermined() | ChargeWaived() | ChargeHeld() | ChargeReleased() as event:
+                return await self._statuses.judged(event)
+            case ChargePosted() as event:
+                return await self._statuses.posted(event)
             case InvoiceReleased() | InvoiceVoided() | PaymentReceived() as event:
-                return await self._show_invoice(event)
+                workspace = await self._workspace(event.project) if event.project is not None else None
+                return await self._statuses.invoice(event, workspace)
             case event:
                 raise Rejected(f"Kantata takes no {event.kind}; correct the route", reason="mapping")
 
@@ -84,15 +108,15 @@ class Provisioning(Sink):
                 return await self._find_project(event.project)
             case ContractSigned() | ContractAmended() as event:
                 workspace = await self._workspace(event.project)
-                stories = await self._milestones_of(workspace)
                 terms = _terms(event)
+                stories = await self._milestones_of(workspace, terms)
                 if any(
-                    term.milestone not in stories
-                    or not _same(stories[term.milestone].get("title"), term.title)
-                    for term in terms
+                    term.milestone not in stories or _differs(stories[term.milestone], term) for term in terms
                 ):
                     return None
                 return _milestone_receipt(workspace, terms, stories)
+            case ScheduleRevised() as event:
+                return await self._schedules.shown(event, await self._workspace(event.project))
             case _:
                 return None
 
@@ -108,13 +132,12 @@ class Provisioning(Sink):
         )
         if not _same(row.get("title"), event.name):
             raise Unsure(f"creating project {event.project} was answered with another project, {row['id']}")
-        references = listing.sides_of("external_references", row.get("external_reference_ids"))
-        if not any(reference.get("service_model_ref") == event.project for reference in references):
-            await self._refer("Workspace", row["id"], body["workspace"]["external_reference"])
+        if self._references.carried(listing, row, "Project") != event.project:
+            await self._references.keep("Workspace", row["id"], body["workspace"]["external_reference"])
         return _project_receipt(event.project, row["id"], "created")
 
     async def _find_project(self, project: str) -> Receipt | None:
-        references = await self._references("Workspace", "Project", project)
+        references = await self._references.to("Workspace", "Project", project)
         workspaces = sorted({str(reference["subject_id"]) for reference in references})
         if len(workspaces) > 1:
             raise Rejected(
@@ -148,58 +171,52 @@ class Provisioning(Sink):
             raise Unmet(f"project {project} is not in Kantata yet")
         return workspace
 
-    # -- milestones -------------------------------------------------------------------------------------
+    # -- milestones and their schedule ------------------------------------------------------------------
 
     async def _ensure_milestones(self, event: Signed) -> Receipt:
-        """One milestone per term; titles follow the contract, what a contract drops stays as it is."""
+        """One milestone per term; titles and days follow the contract, what it drops stays as it is."""
         workspace = await self._workspace(event.project)
         terms = _terms(event)
-        stories = await self._milestones_of(workspace) if terms else {}
+        stories = await self._milestones_of(workspace, terms)
         for term in terms:
             story = stories.get(term.milestone)
             if story is None:
                 stories[term.milestone] = await self._create_milestone(workspace, term)
-            elif not _same(story.get("title"), term.title):
-                stories[term.milestone] = await self._rename(story, term)
+            elif _differs(story, term):
+                stories[term.milestone] = await self._change_milestone(story, term)
         return _milestone_receipt(workspace, terms, stories)
 
     async def _create_milestone(self, workspace: str, term: MilestoneTerm) -> Row:
-        reference = {
-            "service_name": self._settings.service_name,
-            "service_model": "Milestone",
-            "service_model_ref": term.milestone,
-            "status": "successful",
-        }
-        body = {
-            "story": {
-                "workspace_id": int(workspace),
-                "title": term.title,
-                "story_type": "milestone",
-                "external_reference": reference,
-            }
+        reference = self._references.new("Milestone", term.milestone)
+        story = {
+            "workspace_id": int(workspace),
+            "story_type": "milestone",
+            **translate.milestone_of(term),
+            "external_reference": reference,
         }
         row, listing = await self._client.write(
-            "POST", "stories", "stories", body, include="external_references"
+            "POST", "stories", "stories", {"story": story}, include="external_references"
         )
-        if not _same(row.get("title"), term.title) or row.get("story_type") != "milestone":
+        if _differs(row, term) or row.get("story_type") != "milestone":
             raise Unsure(f"creating milestone {term.milestone} was answered with another story, {row['id']}")
-        references = listing.sides_of("external_references", row.get("external_reference_ids"))
-        if not any(kept.get("service_model_ref") == term.milestone for kept in references):
-            await self._refer("Story", row["id"], reference)
+        if self._references.carried(listing, row, "Milestone") != term.milestone:
+            await self._references.keep("Story", row["id"], reference)
         return row
 
-    async def _rename(self, story: Row, term: MilestoneTerm) -> Row:
+    async def _change_milestone(self, story: Row, term: MilestoneTerm) -> Row:
         row, _ = await self._client.write(
-            "PUT", f"stories/{story['id']}", "stories", {"story": {"title": term.title}}
+            "PUT", f"stories/{story['id']}", "stories", {"story": translate.milestone_of(term)}
         )
-        if row["id"] != story["id"] or not _same(row.get("title"), term.title):
+        if row["id"] != story["id"] or _differs(row, term):
             raise Unsure(
-                f"milestone {story['id']} was to be named {term.title!r} and is {row.get('title')!r}"
+                f"milestone {story['id']} was to be {term.title!r} and is {row.get('title')!r}, "
+                f"due {row.get('due_date')}"
             )
         return row
 
-    async def _milestones_of(self, workspace: str) -> dict[str, Row]:
-        """The milestones of a project that carry a key of ours, by that key."""
+    async def _milestones_of(self, workspace: str, terms: list[MilestoneTerm]) -> dict[str, Row]:
+        """The milestones of a project that carry the keys of these terms, by key."""
+        keys = [term.milestone for term in terms]
         found: dict[str, Row] = {}
         params = {
             "workspace_id": workspace,
@@ -209,96 +226,34 @@ class Provisioning(Sink):
             "show_from_archived_workspaces": "true",
             "order": "created_at:asc",
         }
-        async for listing in self._client.every("stories", params):
+        by_ref = "external_reference_service_model_refs"
+        async for listing in self._client.named("stories", by_ref, keys, params):
             for row in listing.rows:
-                for reference in listing.sides_of("external_references", row.get("external_reference_ids")):
-                    if reference.get("service_name") != self._settings.service_name:
-                        continue
-                    key = str(reference.get("service_model_ref"))
-                    if key in found and found[key]["id"] != row["id"]:
-                        raise Rejected(
-                            f"milestones {found[key]['id']} and {row['id']} both carry {key}; remove one",
-                            reason="duplicate",
-                        )
-                    found[key] = row
+                key = self._references.carried(listing, row, "Milestone")
+                if key in keys:
+                    one_each(found, str(key), row, "milestones")
         return found
 
-    # -- invoices ---------------------------------------------------------------------------------------
-
-    async def _show_invoice(self, event: InvoiceReleased | InvoiceVoided | PaymentReceived) -> Receipt:
-        """Write the invoice's state where the people of the project see it."""
-        known = await self._references("Workspace", "Invoice", event.invoice)
-        if event.project is None and known:
-            workspace = str(known[0]["subject_id"])
-        elif event.project is None and not isinstance(event, InvoiceReleased):
-            raise Unmet(f"invoice {event.invoice} is not shown in Kantata yet")
-        else:
-            workspace = await self._workspace(event.project)
-        before = next((row for row in known if str(row["subject_id"]) == workspace), None)
-        status, message = translate.invoice_line(event, before.get("external_message") if before else None)
-        kept = await self._refer(
-            "Workspace",
-            workspace,
-            {
-                "service_name": f"{self._settings.service_name}:{event.invoice}",
-                "service_model": "Invoice",
-                "service_model_ref": event.invoice,
-                "status": "successful",
-                "external_status": status,
-                "external_message": message,
-            },
-        )
-        link = Link(kind="invoice", key=event.invoice, remote_id=kept["id"])
-        return Receipt(remote_id=kept["id"], detail=f"{status}: {message}", links=[link])
-
-    # -- references -------------------------------------------------------------------------------------
-
-    async def _references(self, subject_type: str, model: str, ref: str) -> list[Row]:
-        """References of ours to one external object, oldest first."""
-        found: list[Row] = []
-        params = {
-            "subject_type": subject_type,
-            "service_model": model,
-            "service_model_ref": ref,
-            "order": "created_at:asc",
-        }
-        async for listing in self._client.every("external_references", params):
-            found += [row for row in listing.rows if self._ours(row, model, ref)]
-        return found
-
-    def _ours(self, row: Row, model: str, ref: str) -> bool:
-        """Whether Kantata kept to the filter: an unknown one it ignores, and answers with everything."""
-        name = str(row.get("service_name"))
-        return (
-            (name == self._settings.service_name or name.startswith(f"{self._settings.service_name}:"))
-            and row.get("service_model") == model
-            and row.get("service_model_ref") == ref
-        )
-
-    async def _refer(self, subject_type: str, subject: str, fields: Mapping[str, Any]) -> Row:
-        """Create or update a reference; returns it once it shows what was written."""
-        sent = {
-            **fields,
-            "subject_type": subject_type,
-            "subject_id": int(subject),
-        }
-        row, _ = await self._client.write(
-            "POST",
-            "external_references/create_or_update",
-            "external_references",
-            {"external_reference": sent},
-        )
-        for field, value in sent.items():
-            if str(row.get(field)) != str(value):
-                raise Unsure(
-                    f"reference {row['id']} was to say {field} {value!r}, it says {row.get(field)!r}"
-                )
-        return row
+    async def _schedule(self, event: ScheduleRevised) -> Receipt:
+        if not self._settings.billing_milestones:
+            raise Rejected(
+                "billing_milestones is off; switch it on, or take schedule.revised out of the route",
+                reason="mapping",
+            )
+        return await self._schedules.show(event, await self._workspace(event.project))
 
 
 def _same(theirs: object, ours: str) -> bool:
     """Whether a title is ours; blanks are Kantata's to trim."""
     return " ".join(str(theirs).split()) == " ".join(ours.split())
+
+
+def _differs(story: Row, term: MilestoneTerm) -> bool:
+    """Whether a milestone does not say what the contract says; without a planned day its day is theirs."""
+    planned = term.planned_on
+    return not _same(story.get("title"), term.title) or (
+        planned is not None and story.get("due_date") != planned.isoformat()
+    )
 
 
 def _terms(event: Signed) -> list[MilestoneTerm]:

@@ -5,18 +5,19 @@ twice in a pass: the records that changed, and the records of the submissions th
 """
 
 from collections.abc import Awaitable, Callable, Iterable
-from datetime import UTC, datetime, time, timedelta
 from typing import NamedTuple
 
 import msgspec
 
 from isthmus.events import BusinessEvent
-from isthmus.sdk import Context, Link, Page, Refused, Source
+from isthmus.sdk import Context, Link, Page, Source
 from isthmus_kantata import translate
+from isthmus_kantata.allocations import Allocations
 from isthmus_kantata.client import Client, Listing, Row
+from isthmus_kantata.paging import Place
+from isthmus_kantata.reading import Gathered, Reader
 from isthmus_kantata.settings import KantataSettings
-from isthmus_kantata.translate import Teller, Untranslatable
-from isthmus_kantata.walk import Walk, advance, begin, read_people, read_walk
+from isthmus_kantata.walk import People, Walk, read
 
 
 class _Kind(NamedTuple):
@@ -55,46 +56,31 @@ _EXPENSE = _Kind(
 )
 
 
-class _Gathered:
-    """What a page gives, while it is put together."""
-
-    def __init__(self) -> None:
-        self.events: list[BusinessEvent] = []
-        self.refused: list[Refused] = []
-        self.links: list[Link] = []
-
-    def page(self, next: msgspec.Struct, *, more: bool) -> Page:
-        return Page(
-            events=self.events,
-            next=msgspec.json.encode(next),
-            more=more,
-            refused=self.refused,
-            links=self.links,
-        )
-
-    def refuse(self, error: ValueError, place: str, row: Row) -> None:
-        self.refused.append(
-            Refused(reason=str(error), place=f"/api/v1/{place}", raw=msgspec.json.encode(row))
-        )
-
-
-class Approvals(Source):
+class Approvals(Reader, Source):
     """Everything this connector reads, stream by stream."""
 
-    streams = ("users", "time_entries", "expenses", "milestones", "projects")
+    streams = (
+        "users",
+        "time_entries",
+        "expenses",
+        "milestones",
+        "projects",
+        "allocations",
+        "allocation_removals",
+    )
 
     def __init__(self, client: Client, settings: KantataSettings, ctx: Context) -> None:
-        self._client = client
-        self._settings = settings
-        self._ctx = ctx
-        self._teller = Teller(source=ctx.instance, entity=ctx.entity, settings=settings)
+        super().__init__(client, settings, ctx)
         self._own_user: str | None = None
+        allocations = Allocations(client, settings, ctx)
         self._pulls: dict[str, Callable[[bytes | None], Awaitable[Page]]] = {
             "users": self._users,
-            "time_entries": lambda cursor: self._lines(_TIME, cursor),
-            "expenses": lambda cursor: self._lines(_EXPENSE, cursor),
+            "time_entries": lambda cursor: self._lines("time_entries", _TIME, cursor),
+            "expenses": lambda cursor: self._lines("expenses", _EXPENSE, cursor),
             "milestones": self._milestones,
             "projects": self._projects,
+            "allocations": allocations.changes,
+            "allocation_removals": allocations.removals,
         }
 
     async def pull(self, stream: str, cursor: bytes | None) -> Page:
@@ -104,14 +90,19 @@ class Approvals(Source):
 
     async def _users(self, cursor: bytes | None) -> Page:
         """All people, a page at a time; Kantata cannot say who changed, so the cursor remembers."""
-        people = read_people(cursor)
+        people = read(cursor, People) if cursor is not None else People()
+        if people.place == Place() and self._hints is not None:
+            hint = await self._hints.newest("users")
+            if cursor is not None and hint is not None and hint == people.hint and self._fresh(people.passed):
+                return Page(events=[], next=cursor)
+            people = msgspec.structs.replace(people, hint=hint, passed=self._ctx.now())
         listing = await self._client.list(
             "users",
             {"on_my_account": "true", "include": "role", "order": "alphabetical:asc"},
-            page=people.page,
+            place=people.place,
         )
         told = dict(people.told)
-        got = _Gathered()
+        got = Gathered()
         for row in listing.rows:
             role = listing.side("roles", row.get("role_id"))
             if role is None and self._settings.people == "with_role" and row["id"] not in told:
@@ -131,49 +122,42 @@ class Approvals(Source):
             told[row["id"]] = (digest, revision + 1)
             got.events.append(fact)
             got.links.append(Link(kind="resource", key=key, remote_id=row["id"]))
-        following = msgspec.structs.replace(people, told=told, page=people.page + 1 if listing.more else 1)
-        return got.page(following, more=listing.more)
+        place = people.place.following(listing.ids, size=self._client.page_size, more=listing.more)
+        following = msgspec.structs.replace(people, told=told, place=place or Place())
+        return got.page(following, more=place is not None)
 
     # -- time and expenses ------------------------------------------------------------------------------
 
-    async def _lines(self, kind: _Kind, cursor: bytes | None) -> Page:
-        walk = self._begin(cursor)
+    async def _lines(self, stream: str, kind: _Kind, cursor: bytes | None) -> Page:
+        walk = await self._begin(stream, cursor)
+        if walk is None:
+            return Page(events=[], next=cursor or b"")
         # The first pass reads every record, each with its submission; it need not look at submissions.
         phases = 1 if walk.resume is None else 2
-        got = _Gathered()
-        if walk.phase == 0:
-            params = {**self._since(walk, kind.order, kind.include), "from_archived_workspaces": "true"}
-            listing = await self._client.list(kind.collection, params, page=walk.page)
-            told = [row for row in listing.rows if self._settled(walk, row, _submission(kind, listing, row))]
-            await self._tell(kind, listing, told, got)
-            by_stamp, stamps = kind.by_stamp, _stamps(told)
-        else:
-            listing, stamps = await self._submitted(kind, walk, got)
-            by_stamp = False
-        return self._end(walk, got, listing, stamps, by_stamp=by_stamp, phases=phases)
+        got = Gathered()
+        if walk.phase > 0:
+            return await self._submitted(kind, walk, got, phases)
+        params = {"include": kind.include, "from_archived_workspaces": "true"}
+        listing = await self._listing(walk, kind.collection, params, order=kind.order)
+        told = [row for row in listing.rows if self._settled(walk, row, _submission(kind, listing, row))]
+        await self._tell(kind, listing, told, got)
+        return self._end(walk, got, listing, told, by_stamp=kind.by_stamp, phases=phases)
 
-    async def _submitted(self, kind: _Kind, walk: Walk, got: _Gathered) -> tuple[Listing, list[datetime]]:
+    async def _submitted(self, kind: _Kind, walk: Walk, got: Gathered, phases: int) -> Page:
         """The records of a page of changed submissions; the page is small, its records are many."""
-        submissions = await self._client.list(
-            kind.submissions,
-            self._since(walk, "date:asc", "workspace"),
-            page=walk.page,
-            per_page=max(1, self._settings.page_size // 8),
-        )
-        told = [row for row in submissions.rows if self._settled(walk, row, None)]
-        if told:
-            ids = ",".join(row["id"] for row in told)
-            params = {
-                kind.of_submissions: ids,
-                "from_archived_workspaces": "true",
-                "include": kind.include,
-                "order": "created_at:asc",
-            }
-            async for listing in self._client.every(kind.collection, params):
-                await self._tell(kind, listing, listing.rows, got)
-        return submissions, _stamps(told)
+        size = max(2, self._client.page_size // 8)
+        params = {"include": "workspace"}
+        submissions = await self._listing(walk, kind.submissions, params, order="date:asc", size=size)
+        told = [row for row in submissions.rows if self._settled(walk, row)]
+        lines = {"from_archived_workspaces": "true", "include": kind.include, "order": "created_at:asc"}
+        ids = [row["id"] for row in told]
+        async for listing in self._client.named(kind.collection, kind.of_submissions, ids, lines):
+            # A filter Kantata does not know it ignores, and answers with everything.
+            of_these = [row for row in listing.rows if row.get("recent_submission_id") in ids]
+            await self._tell(kind, listing, of_these, got)
+        return self._end(walk, got, submissions, told, by_stamp=False, phases=phases, size=size)
 
-    async def _tell(self, kind: _Kind, listing: Listing, rows: Iterable[Row], got: _Gathered) -> None:
+    async def _tell(self, kind: _Kind, listing: Listing, rows: Iterable[Row], got: Gathered) -> None:
         """Translate records of one page; what has no canonical form is refused, one by one."""
         for row in rows:
             submission = _submission(kind, listing, row)
@@ -182,6 +166,12 @@ class Approvals(Source):
             key = self._ctx.key(row["id"])
             project = await self._key("project", row.get("workspace_id"))
             resource = await self._key("resource", row.get("user_id"))
+            # Handed in again before we saw that the approval was taken back: what was told no longer holds.
+            told = (
+                submission is not None
+                and submission.get("status") not in translate.DECIDED
+                and await self._ctx.crosswalk.key_of(kind.link, row["id"]) is not None
+            )
             fact: BusinessEvent | None
             try:
                 if kind is _TIME:
@@ -190,6 +180,7 @@ class Approvals(Source):
                         row,
                         submission,
                         requires_approval=requires,
+                        told=told,
                         entry=key,
                         project=project,
                         resource=resource,
@@ -202,6 +193,7 @@ class Approvals(Source):
                         row,
                         submission,
                         requires_approval=requires,
+                        told=told,
                         expense=key,
                         project=project,
                         resource=resource,
@@ -217,26 +209,17 @@ class Approvals(Source):
 
     async def _milestones(self, cursor: bytes | None) -> Page:
         """Milestones that changed, each with its whole audit trail."""
-        walk = self._begin(cursor)
-        got = _Gathered()
-        params = {
-            **self._since(walk, "updated_at:asc", "workspace"),
-            "story_type": "milestone",
-            "show_archived": "true",
-            "show_from_archived_workspaces": "true",
-        }
-        listing = await self._client.list("stories", params, page=walk.page)
-        told = [row for row in listing.rows if self._settled(walk, row, None)]
-        if told:
-            trails = await self._client.list(
-                "stories",
-                {
-                    "only": ",".join(row["id"] for row in told),
-                    "include": "story_state_changes,external_references,workspace",
-                    "show_archived": "true",
-                    "show_from_archived_workspaces": "true",
-                },
-            )
+        walk = await self._begin("milestones", cursor)
+        if walk is None:
+            return Page(events=[], next=cursor or b"")
+        got = Gathered()
+        hidden = {"show_archived": "true", "show_from_archived_workspaces": "true"}
+        params = {"story_type": "milestone", "include": "workspace", **hidden}
+        listing = await self._listing(walk, "stories", params, order="updated_at:asc")
+        told = [row for row in listing.rows if self._settled(walk, row)]
+        ids = [row["id"] for row in told]
+        include = {"include": "story_state_changes,external_references,workspace", **hidden}
+        async for trails in self._client.named("stories", "only", ids, include):
             for row in trails.rows:
                 changes = trails.sides_of("story_state_changes", row.get("story_state_change_ids"))
                 project = await self._key("project", row.get("workspace_id"))
@@ -247,7 +230,7 @@ class Approvals(Source):
                     )
                 except ValueError as error:
                     got.refuse(error, f"stories/{row['id']}", row)
-        return self._end(walk, got, listing, _stamps(told), by_stamp=True, phases=1)
+        return self._end(walk, got, listing, told, by_stamp=True, phases=1)
 
     async def _milestone_key(self, listing: Listing, row: Row) -> str:
         """Our key of a milestone: the crosswalk's, else the one written on it, else its own id."""
@@ -264,11 +247,13 @@ class Approvals(Source):
 
     async def _projects(self, cursor: bytes | None) -> Page:
         """Projects that changed, each with the changes of its status."""
-        walk = self._begin(cursor)
-        got = _Gathered()
-        params = {**self._since(walk, "updated_at:asc", ""), "include_archived": "true"}
-        listing = await self._client.list("workspaces", params, page=walk.page)
-        told = [row for row in listing.rows if self._settled(walk, row, None)]
+        walk = await self._begin("projects", cursor)
+        if walk is None:
+            return Page(events=[], next=cursor or b"")
+        got = Gathered()
+        params = {"include_archived": "true"}
+        listing = await self._listing(walk, "workspaces", params, order="updated_at:asc")
+        told = [row for row in listing.rows if self._settled(walk, row)]
         for row in told:
             project = await self._key("project", row["id"])
             changes: list[Row] = []
@@ -281,56 +266,7 @@ class Approvals(Source):
                 )
             except ValueError as error:
                 got.refuse(error, f"workspaces/{row['id']}", row)
-        return self._end(walk, got, listing, _stamps(told), by_stamp=True, phases=1)
-
-    # -- shared -----------------------------------------------------------------------------------------
-
-    def _begin(self, cursor: bytes | None) -> Walk:
-        day = self._settings.read_from
-        start = datetime.combine(day, time(), tzinfo=UTC) if day else None
-        return begin(read_walk(cursor, start), self._ctx.now())
-
-    def _end(
-        self,
-        walk: Walk,
-        got: _Gathered,
-        listing: Listing,
-        stamps: list[datetime],
-        *,
-        by_stamp: bool,
-        phases: int,
-    ) -> Page:
-        overlap = timedelta(seconds=max(self._settings.overlap_s, self._settings.settle_s))
-        following = advance(
-            walk, stamps, full=listing.more, by_stamp=by_stamp, phases=phases, overlap=overlap
-        )
-        return got.page(following, more=following.started is not None)
-
-    def _since(self, walk: Walk, order: str, include: str) -> dict[str, str]:
-        params = {"order": order}
-        if include:
-            params["include"] = include
-        if walk.updated_after is not None:
-            params["updated_after"] = walk.updated_after
-        return params
-
-    def _settled(self, walk: Walk, row: Row, submission: Row | None) -> bool:
-        """Whether a change is old enough to be told: within one second more may follow it.
-
-        A stamp ahead of our clock says that the clocks differ, not that the change is young.
-        """
-        assert walk.started is not None
-        try:
-            at = translate.changed_at(row, submission)
-        except Untranslatable:
-            return True
-        return not walk.started - timedelta(seconds=self._settings.settle_s) < at <= walk.started
-
-    async def _key(self, kind: str, remote_id: object) -> str:
-        if remote_id is None:
-            return self._ctx.key("none")
-        known = await self._ctx.crosswalk.key_of(kind, str(remote_id))
-        return known or self._ctx.key(remote_id)
+        return self._end(walk, got, listing, told, by_stamp=True, phases=1)
 
     async def _me(self) -> str:
         if self._own_user is None:
@@ -341,14 +277,3 @@ class Approvals(Source):
 
 def _submission(kind: _Kind, listing: Listing, row: Row) -> Row | None:
     return listing.side(kind.submissions, row.get("recent_submission_id"))
-
-
-def _stamps(rows: Iterable[Row]) -> list[datetime]:
-    """When each record changed; one without a readable stamp is refused elsewhere."""
-    found = []
-    for row in rows:
-        try:
-            found.append(translate.stamp_of(row, "updated_at"))
-        except Untranslatable:
-            continue
-    return found

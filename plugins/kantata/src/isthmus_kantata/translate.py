@@ -7,21 +7,29 @@ Milestones and project stages have an audit trail that cannot be edited; their r
 """
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from decimal import ROUND_HALF_UP, Decimal
 from hashlib import blake2b
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 from zoneinfo import ZoneInfo
 
 import msgspec
 
 from isthmus.events import (
+    AssignmentChanged,
+    AssignmentEnded,
+    ChargeDetermined,
+    ChargeHeld,
+    ChargePosted,
+    ChargeReleased,
+    ChargeWaived,
     ExpenseValidated,
     ExpenseWithdrawn,
     InvoiceReleased,
     InvoiceVoided,
     MilestoneAchieved,
     MilestoneReopened,
+    MilestoneTerm,
     PaymentReceived,
     ProjectCreated,
     ProjectStageChanged,
@@ -30,11 +38,16 @@ from isthmus.events import (
     TimeUnapproved,
     minor_digits,
 )
-from isthmus_kantata.settings import KantataSettings
+from isthmus_kantata.settings import KantataSettings, ServiceField
 
 Row = Mapping[str, Any]
 Stage = Literal["planned", "active", "on_hold", "completed", "cancelled"]
 Invoiced = InvoiceReleased | InvoiceVoided | PaymentReceived
+Judged = ChargeDetermined | ChargePosted | ChargeWaived | ChargeHeld | ChargeReleased
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_PER_DAY = Decimal("0.000001")
+"""Hours a day keep six digits, so that the days add up to the minutes that were planned."""
 
 # The hundreds of a status key are Kantata's colours: grey and light green before the start, green and
 # yellow under way, red blocked or ended, blue finished.
@@ -102,6 +115,8 @@ def changed_at(row: Row, submission: Row | None) -> datetime:
 
 
 _STEP = {"approved": 1, "rejected": 2, "cancelled": 2}
+DECIDED = frozenset(_STEP)
+"""The states of a submission that somebody decided on; the others wait."""
 
 
 def revision_of(row: Row, submission: Row | None) -> int:
@@ -139,14 +154,16 @@ def money_of(cents: object, currency: object, base_unit: object) -> Decimal:
     return Decimal(cents).scaleb(-digits)
 
 
-def service_of(settings: KantataSettings, role: Row | None, story: Row | None) -> str:
-    """The canonical service of a time entry.
+def service_of(
+    settings: KantataSettings, role: Row | None, story: Row | None, *, field: ServiceField | None = None
+) -> str:
+    """The canonical service of a time entry, or of a booking, which knows only a role.
 
     Raises:
-        Untranslatable: the entry names none and there is no default.
+        Untranslatable: nothing names one and there is no default.
     """
     name: object = None
-    match settings.service_field:
+    match field or settings.service_field:
         case "role":
             name = role and role.get("name")
         case "task":
@@ -157,18 +174,22 @@ def service_of(settings: KantataSettings, role: Row | None, story: Row | None) -
         if settings.default_service:
             return settings.default_service
         raise Untranslatable(
-            f"no {settings.service_field} names the service; set one on the entry, or default_service"
+            f"no {field or settings.service_field} names the service; set one in Kantata, or default_service"
         )
     return settings.services.get(str(name), str(name).strip().lower().replace(" ", "_"))
 
 
-def is_approved(row: Row, submission: Row | None, requires_approval: bool) -> bool | None:
-    """Whether a record is approved; None while nobody has decided."""
+def is_approved(row: Row, submission: Row | None, requires_approval: bool, told: bool) -> bool | None:
+    """Whether a record is approved; None while nobody has decided, and nothing was ever told of it.
+
+    Args:
+        told: whether it was told before: what waits for a new decision has lost the old one.
+    """
     if submission is not None:
         status = submission.get("status")
         if status == "approved":
             return True
-        return False if status in ("rejected", "cancelled") else None
+        return False if status in DECIDED or told else None
     if row.get("approved") is True or not requires_approval:
         return True
     return None
@@ -180,6 +201,7 @@ def time_fact(
     submission: Row | None,
     *,
     requires_approval: bool,
+    told: bool = False,
     entry: str,
     project: str,
     resource: str,
@@ -191,7 +213,7 @@ def time_fact(
     Raises:
         Untranslatable: a field has no canonical form.
     """
-    approved = is_approved(row, submission, requires_approval)
+    approved = is_approved(row, submission, requires_approval, told)
     if approved is None:
         return None
     at = changed_at(row, submission)
@@ -214,7 +236,7 @@ def time_fact(
         project=project,
         resource=resource,
         service=service_of(teller.settings, role, story),
-        worked_on=_day(row, "date_performed"),
+        worked_on=day_of(row, "date_performed"),
         hours=hours_of(row.get("time_in_minutes")),
         billable=bool(row.get("billable")),
         approved_on=teller.day(_resolved_at(submission) or at),
@@ -229,6 +251,7 @@ def expense_fact(
     submission: Row | None,
     *,
     requires_approval: bool,
+    told: bool = False,
     expense: str,
     project: str,
     resource: str,
@@ -238,7 +261,7 @@ def expense_fact(
     Raises:
         Untranslatable: a field has no canonical form.
     """
-    approved = is_approved(row, submission, requires_approval)
+    approved = is_approved(row, submission, requires_approval, told)
     if approved is None:
         return None
     at = changed_at(row, submission)
@@ -264,7 +287,7 @@ def expense_fact(
         project=project,
         resource=resource,
         category=teller.settings.categories.get(category, category),
-        spent_on=_day(row, "date"),
+        spent_on=day_of(row, "date"),
         amount=money_of(row.get("amount_in_cents"), row.get("currency"), row.get("currency_base_unit")),
         currency=str(row.get("currency")),
         billable=bool(row.get("is_billable")),
@@ -396,6 +419,84 @@ def digest_of(row: Row, role: Row | None) -> str:
     return blake2b(msgspec.json.encode(told), digest_size=6).hexdigest()
 
 
+def allocation_fact(
+    teller: Teller,
+    row: Row,
+    resource: Row | None,
+    *,
+    allocation: str,
+    project: str,
+    person: str | None,
+    unnamed: str,
+    seen_at: datetime | None = None,
+) -> AssignmentChanged:
+    """A booking as it stands. A soft one, and one of a role nobody fills yet, is tentative.
+
+    Kantata plans minutes over a range of days; they are spread evenly over its Mondays to Fridays, or over
+    all its days where it has none of these.
+
+    Args:
+        resource: whom the booking is for: a user, or a role that is still to be filled.
+        unnamed: the key of that role, where ``person`` is None.
+        seen_at: when it came back after it was told as ended; None for a plain change.
+
+    Raises:
+        Untranslatable: a field has no canonical form.
+    """
+    if resource is None:
+        raise Untranslatable(
+            f"workspace_resource_id {row.get('workspace_resource_id')!r} is no resource the service user sees"
+        )
+    starts_on, ends_on = day_of(row, "start_date"), day_of(row, "end_date")
+    minutes = row.get("minutes")
+    if not isinstance(minutes, int) or isinstance(minutes, bool) or minutes < 0:
+        raise Untranslatable(f"minutes {minutes!r} must be a whole number, 0 or more")
+    if ends_on < starts_on:
+        raise Untranslatable(f"end_date {ends_on} lies before start_date {starts_on}")
+    role = {"name": resource.get("role_name")} if resource.get("role_name") else None
+    at = max(stamp_of(row, "updated_at"), seen_at or stamp_of(row, "updated_at"))
+    return AssignmentChanged(
+        source=teller.source,
+        entity=teller.entity,
+        occurred_at=at,
+        assignment=allocation,
+        resource=person or unnamed,
+        project=project,
+        service=service_of(teller.settings, role, None, field="role"),
+        starts_on=starts_on,
+        ends_on=ends_on,
+        hours_per_day=(Decimal(minutes) / 60 / work_days(starts_on, ends_on)).quantize(_PER_DAY),
+        tentative=row.get("hard") is not True or person is None,
+        revision=_millis(at),
+    )
+
+
+def allocation_ended(
+    teller: Teller, *, allocation: str, starts_on: date, seen_at: datetime
+) -> AssignmentEnded:
+    """A booking that was deleted; nothing of it is planned any more."""
+    return AssignmentEnded(
+        source=teller.source,
+        entity=teller.entity,
+        occurred_at=seen_at,
+        assignment=allocation,
+        ended_on=starts_on,
+        revision=_millis(seen_at),
+    )
+
+
+def work_days(starts_on: date, ends_on: date) -> int:
+    """Mondays to Fridays in a range, both ends included; all its days where there are none."""
+    days = (ends_on - starts_on).days + 1
+    weeks, rest = divmod(days, 7)
+    loose = sum((starts_on.weekday() + n) % 7 < 5 for n in range(rest))
+    return weeks * 5 + loose or days
+
+
+def _millis(at: datetime) -> int:
+    return (at - _EPOCH) // timedelta(milliseconds=1)
+
+
 def workspace_of(event: ProjectCreated, settings: KantataSettings) -> dict[str, Any]:
     """The body that creates a project, its reference inside, so that one call makes both."""
     fields: dict[str, Any] = {
@@ -421,6 +522,12 @@ def workspace_of(event: ProjectCreated, settings: KantataSettings) -> dict[str, 
     return {"workspace": fields}
 
 
+def milestone_of(term: MilestoneTerm) -> dict[str, Any]:
+    """What a contract says about a milestone: its title, and its day where it has one."""
+    due = {"due_date": term.planned_on.isoformat()} if term.planned_on is not None else {}
+    return {"title": term.title, **due}
+
+
 def status_key_of(settings: KantataSettings, stage: str) -> int:
     return settings.status_keys.get(stage, STATUS_KEYS[stage])
 
@@ -444,7 +551,41 @@ def invoice_line(event: Invoiced, before: str | None) -> tuple[str, str]:
             return status, f"{head}, open {event.open_amount} {event.currency}"
 
 
-def _day(row: Row, field: str) -> date:
+class Line(NamedTuple):
+    """What a reference says: ``sync`` is pending, successful or failed."""
+
+    sync: str
+    state: str
+    message: str
+
+
+def charge_line(event: Judged) -> Line:
+    """Where a piece of work stands, in words for whoever booked it."""
+    match event:
+        case ChargeDetermined(reverses=None):
+            priced = f"{event.quantity} x {event.unit_price} = {event.amount} {event.currency}"
+            return Line("pending", "charged", f"{priced}, for {event.posting_on:%Y-%m}; not in the books yet")
+        case ChargeDetermined():
+            return Line(
+                "pending", "reversed", f"{event.amount} {event.currency} taken back; not in the books yet"
+            )
+        case ChargePosted():
+            booked = f"{event.amount} {event.currency}, in {event.system} as {event.remote_id}"
+            return Line("successful", "posted", f"{booked}, {event.posted_on}")
+        case ChargeWaived():
+            return Line("successful", "not_billed", event.reason)
+        case ChargeHeld():
+            return Line("failed", "held", f"{event.reason}: {event.detail}")
+        case ChargeReleased():
+            return Line("pending", "released", f"no longer held for {event.reason}")
+
+
+def day_of(row: Row, field: str) -> date:
+    """A day.
+
+    Raises:
+        Untranslatable: it is none.
+    """
     try:
         return date.fromisoformat(str(row.get(field)))
     except ValueError as error:

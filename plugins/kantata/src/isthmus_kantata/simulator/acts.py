@@ -3,13 +3,14 @@
 import calendar
 import random
 from collections.abc import Callable, Iterable
-from datetime import date
+from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any
 
 from isthmus.sdk.simulator import ActRefused, Record
-from isthmus_kantata.simulator.books import STATUSES, SUBMITTED, Books, Fields, Invalid
+from isthmus_kantata.simulator.books import CATEGORIES, STATUSES, Books
 from isthmus_kantata.simulator.listing import present
+from isthmus_kantata.simulator.shelf import SUBMITTED, Fields, Invalid
 
 ADMIN = "Account Administrator"
 _SERVICES = ("consulting", "development", "project_management")
@@ -39,6 +40,19 @@ class Acts:
             self.move_project,
             self.archive_project,
             self.work_month,
+            self.submit_time,
+            self.cancel_time,
+            self.delete_time,
+            self.reject_expenses,
+            self.delete_expense,
+            self.add_allocation,
+            self.change_allocation,
+            self.split_allocation,
+            self.delete_allocation,
+            self.disable_user,
+            self.slow_down,
+            self.switch_feed,
+            self.furnish,
         )
         return {act.__name__: _refusing(act) for act in acts}
 
@@ -189,6 +203,156 @@ class Acts:
             "hours": str((Decimal(minutes) / 60).normalize().__format__("f")),
         }
 
+    def submit_time(self, entries: list[str] | str) -> list[str]:
+        """Hand in time entries and decide nothing yet; returns the ids of the timesheets."""
+        return self._decide("TimeEntry", entries, None, None)
+
+    def cancel_time(self, entries: list[str] | str, reason: str | None = None) -> list[str]:
+        """Cancel the timesheets the entries are on, also after their approval."""
+        return self._decide("TimeEntry", entries, "cancelled", reason)
+
+    def delete_time(self, entry: str) -> Fields:
+        """Delete an entry that is on no active timesheet; nothing of it stays."""
+        return self._delete("TimeEntry", entry)
+
+    def reject_expenses(self, expenses: list[str] | str, reason: str | None = None) -> list[str]:
+        """Reject the reports the expenses are on, approved or not; hands them in first if need be."""
+        return self._decide("Expense", expenses, "rejected", reason)
+
+    def delete_expense(self, expense: str) -> Fields:
+        """Delete an expense that is on no active report; nothing of it stays."""
+        return self._delete("Expense", expense)
+
+    def add_allocation(
+        self,
+        workspace: str,
+        start: str,
+        end: str,
+        hours: str | float,
+        user: str | None = None,
+        role: str | None = None,
+        hard: bool = True,
+    ) -> Fields:
+        """Book hours of a user over a range of days, hard or soft; without a user it is a role that somebody
+        still has to fill. The role is the user's own where none is named."""
+        project = self._find("Workspace", workspace)
+        person = self._find("User", user) if user is not None else None
+        named = self._books.role(role) if role is not None else None
+        if named is None and person is not None and person.fields["role_id"]:
+            named = self._books.get("Role", person.fields["role_id"])
+        resource = self._books.resource(project, person, named)
+        fields = {
+            "resource_id": resource.id,
+            "start_date": start,
+            "end_date": end,
+            "minutes": _minutes(hours),
+            "hard": hard,
+        }
+        return present(self._books.allocation(fields))
+
+    def change_allocation(
+        self,
+        allocation: str,
+        start: str | None = None,
+        end: str | None = None,
+        hours: str | float | None = None,
+        hard: bool | None = None,
+    ) -> Fields:
+        """Change a booking: its days, its hours, or whether it is hard."""
+        record = self._find("WorkspaceAllocation", allocation)
+        minutes = _minutes(hours) if hours is not None else None
+        given = {"start_date": start, "end_date": end, "minutes": minutes, "hard": hard}
+        self._books.change(record, {name: value for name, value in given.items() if value is not None})
+        return present(record)
+
+    def split_allocation(self, allocation: str, on: str) -> list[Fields]:
+        """Split a booking in two; the second begins on that day, its hours by calendar days."""
+        record = self._find("WorkspaceAllocation", allocation)
+        starts, ends = (date.fromisoformat(record.fields[name]) for name in ("start_date", "end_date"))
+        cut = date.fromisoformat(on)
+        if not starts < cut <= ends:
+            raise ActRefused(f"{on} does not lie inside the allocation")
+        whole = record.fields["minutes"]
+        first = whole * (cut - starts).days // ((ends - starts).days + 1)
+        rest = {
+            "resource_id": record.fields["workspace_resource_id"],
+            "start_date": on,
+            "end_date": ends.isoformat(),
+            "minutes": whole - first,
+            "hard": record.fields["hard"],
+        }
+        before = {"end_date": (cut - timedelta(days=1)).isoformat(), "minutes": first}
+        self._books.change(record, before, op="split")
+        return [present(record), present(self._books.allocation(rest))]
+
+    def delete_allocation(self, allocation: str) -> Fields:
+        """Delete a booking; nothing of it stays."""
+        return self._delete("WorkspaceAllocation", allocation)
+
+    def disable_user(self, user: str, disabled: bool = True) -> Fields:
+        """Take a person off the account, or back."""
+        record = self._find("User", user)
+        self._books.change(record, {"disabled": disabled})
+        return present(record)
+
+    def slow_down(self, behind_s: float, writes: int = 1) -> Fields:
+        """Let the next writes show up with a stamp of so many seconds ago, as slow transactions do."""
+        self._books.slow_down(behind_s, writes)
+        return {"behind_s": behind_s, "writes": writes}
+
+    def switch_feed(self, on: bool) -> Fields:
+        """Give the account the add-on with the event feed, or take it away."""
+        self._books.switch_feed(on)
+        return {"on": on}
+
+    def furnish(self, workspace: str) -> Fields:
+        """Fill what isthmus does not use: groups, posts, tasks assigned, custom fields, estimates, expense
+        categories; so that a client that reads everything finds something."""
+        project = self._find("Workspace", workspace)
+        me = self._books.me().id
+        own = {"workspace_id": project.id, "creator_id": me}
+        story = self._books.story({"workspace_id": project.id, "title": "Build"}, user=me)
+        field = self._books.add(
+            "CustomField", {"name": "Region", "subject_type": "Workspace", "value_type": "string"}
+        )
+        value = {
+            "subject_type": "Workspace",
+            "subject_id": int(project.id),
+            "custom_field_id": field.id,
+            "custom_field_name": "Region",
+            "type": "string",
+            "value": "EMEA",
+            "display_value": "EMEA",
+            "account_id": int(project.fields["account_id"]),
+            "can_edit": True,
+            "setter_id": me,
+        }
+        assigned = {"story_id": story.id, "assignee_id": me, "current": True, "estimated_minutes": 600}
+        estimate = self._books.add("Estimate", {"name": "Apollo", "creator_id": me, "is_locked": False})
+        scenario = self._books.add(
+            "EstimateScenario",
+            {"estimate_id": estimate.id, "title": "Base", "budget": "0", "start_date": "2026-10-01"},
+        )
+        made = [
+            self._books.add("WorkspaceGroup", {"name": "Strategic", "company": False, "workspace_ids": []}),
+            self._books.add("Post", {**own, "message": "Kick-off is on Monday", "user_id": me}),
+            self._books.add("Assignment", {**assigned, "workspace_id": project.id}),
+            field,
+            self._books.add("CustomFieldValue", value),
+            estimate,
+            scenario,
+            self._books.add(
+                "EstimateScenarioResource",
+                {"estimate_scenario_id": scenario.id, "label": "Consultant", "role_id": None},
+            ),
+            self._books.add(
+                "Invoice",
+                {"workspace_ids": [project.id], "title": "Invoice 1", "status": "draft", "currency": "EUR"},
+            ),
+        ]
+        made += [self._books.add("ExpenseCategory", {"name": name}) for name in CATEGORIES]
+        return {record.kind: record.id for record in made}
+
     # -- shared -----------------------------------------------------------------------------------------
 
     def _log(
@@ -211,7 +375,16 @@ class Acts:
         }
         return self._books.time_entry(fields, role_id=self._books.role(service).id)
 
-    def _decide(self, kind: str, lines: list[str] | str, verdict: str, reason: str | None) -> list[str]:
+    def _delete(self, kind: str, name: str) -> Fields:
+        record = self._find(kind, name)
+        if kind in ("TimeEntry", "Expense"):
+            self._books.editable(record)
+        self._books.remove(record)
+        return present(record)
+
+    def _decide(
+        self, kind: str, lines: list[str] | str, verdict: str | None, reason: str | None
+    ) -> list[str]:
         """Hand in what is not handed in, a week at a time, and give the verdict on every submission."""
         found = [self._find(kind, id) for id in ([lines] if isinstance(lines, str) else lines)]
         if not found:
@@ -228,6 +401,8 @@ class Acts:
             submission = self._books.submit(_SUBMISSION_OF[kind], ids, {})
             submissions[submission.id] = submission
         for submission in submissions.values():
+            if verdict is None:
+                break
             self._books.resolve(submission, verdict, reason, user=self._admin())
         return list(submissions)
 

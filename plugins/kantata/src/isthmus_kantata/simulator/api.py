@@ -10,7 +10,8 @@ from starlette.responses import JSONResponse, Response
 
 from isthmus.sdk.simulator import Record
 from isthmus_kantata.simulator import listing
-from isthmus_kantata.simulator.books import Books, Fields, Invalid
+from isthmus_kantata.simulator.books import Books
+from isthmus_kantata.simulator.shelf import Fields, Invalid
 
 Write = Callable[[Fields], Record]
 VERDICTS = {"approve": "approved", "reject": "rejected", "cancel": "cancelled"}
@@ -28,7 +29,16 @@ _EDITABLE = {
     "stories": ("title", "description", "start_date", "due_date", "archived"),
     "time_entries": ("date_performed", "time_in_minutes", "billable", "notes", "story_id"),
     "expenses": ("date", "amount_in_cents", "category", "currency", "is_billable", "notes"),
+    "billing_milestones": ("title", "amount_in_cents", "date_to_invoice", "billing_type", "story_id"),
+    "workspace_allocations": ("start_date", "end_date", "minutes", "hard", "notes"),
 }
+_REMOVABLE = (
+    "time_entries",
+    "expenses",
+    "external_references",
+    "billing_milestones",
+    "workspace_allocations",
+)
 
 
 class NotFoundHere(LookupError):
@@ -38,10 +48,23 @@ class NotFoundHere(LookupError):
 class Api:
     """Answers requests below ``/api/v1``."""
 
-    def __init__(self, books: Books, *, token: str, number: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        books: Books,
+        *,
+        token: Callable[[], str],
+        number: Callable[[], int],
+        refuses: Callable[[str, str], bool],
+    ) -> None:
+        """
+        Args:
+            number: counts requests.
+            refuses: whether a call, by method and place such as ``workspaces``, is one too many.
+        """
         self._books = books
         self._token = token
         self._number = number
+        self._refuses = refuses
 
     async def answer(self, request: Request) -> Response:
         response = await self._answer(request)
@@ -53,8 +76,11 @@ class Api:
         if parts[:2] != ["api", "v1"] or len(parts) < 3:
             return _refuse(404, "system", "The page you are looking for does not exist.")
         scheme, _, token = request.headers.get("authorization", "").partition(" ")
-        if scheme.lower() != "bearer" or token.strip() != self._token:
+        if scheme.lower() != "bearer" or token.strip() != self._token():
             return _refuse(401, "oauth", "Invalid OAuth 2 Request")
+        if self._refuses(request.method, "/".join(parts[2:])):
+            # Neither Retry-After nor any other word about the limit, as with the real one.
+            return _refuse(429, "system", "Too many requests. Please try again later.")
         try:
             sent = json.loads(await request.body() or b"{}")
         except ValueError:
@@ -65,6 +91,8 @@ class Api:
         except NotFoundHere:
             words = "The object you are requesting does not exist or you do not have access to it."
             return _refuse(404, "system", words)
+        except PermissionError as error:
+            return _refuse(403, "system", str(error))
         except Invalid as error:
             return _refuse(422, "validation", str(error), error.field)
         return Response(status_code=204) if body is None else JSONResponse(body)
@@ -76,10 +104,13 @@ class Api:
 
         Raises:
             NotFoundHere: no such path or record.
+            PermissionError: the account may not use this.
             Invalid: the write is refused.
         """
         match method, parts:
-            case "GET", [name] if name in listing.COLLECTIONS or name in listing.EMPTY:
+            case "GET", ["subscribed_events"] if not self._books.has_feed:
+                raise PermissionError("Subscribed events are not enabled for this account.")
+            case "GET", [name] if name in listing.COLLECTIONS:
                 needed = listing.NEEDED.get(name)
                 if needed is not None and needed not in params:
                     raise Invalid("is required", needed)
@@ -108,9 +139,9 @@ class Api:
                 row = self._row(name, id)
                 self._edit(name, row, _object(sent, _SINGULAR.get(name, name[:-1])))
                 return listing.single(self._books, name, row, params)
-            case "DELETE", [("time_entries" | "expenses" | "external_references") as name, id]:
+            case "DELETE", [name, id] if name in _REMOVABLE:
                 row = self._row(name, id)
-                if row.kind != "ExternalReference":
+                if row.kind in ("TimeEntry", "Expense"):
                     self._books.editable(row)
                 self._books.remove(row)
                 return None
@@ -132,6 +163,8 @@ class Api:
             "stories": lambda fields: self._books.story(fields, user=me.id),
             "time_entries": self._time_entry,
             "expenses": self._books.expense,
+            "billing_milestones": self._books.billing_milestone,
+            "workspace_allocations": self._books.allocation,
             "timesheet_submissions": lambda fields: self._submit("TimesheetSubmission", fields),
             "expense_report_submissions": lambda fields: self._submit("ExpenseReportSubmission", fields),
         }
@@ -156,6 +189,8 @@ class Api:
         if name in ("time_entries", "expenses"):
             self._books.editable(row)
         changes = {field: fields[field] for field in _EDITABLE[name] if field in fields}
+        if "amount_in_cents" in changes and not isinstance(changes["amount_in_cents"], int):
+            raise Invalid("is not a number", "amount_in_cents")
         if "title" in changes and not str(changes["title"] or "").strip():
             raise Invalid("can't be blank", "title")
         if changes:

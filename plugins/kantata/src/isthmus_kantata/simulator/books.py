@@ -1,38 +1,13 @@
-"""The account a simulated Kantata keeps: records, stamps, references, and what a submission does.
+"""The account a simulated Kantata keeps: its rules, and what a submission does.
 
 Both the API and the acts of users go through here, so that a rule holds whoever asks.
 """
 
-from collections.abc import Iterable
 from datetime import UTC, date, datetime, timedelta
-from typing import Any
-from zoneinfo import ZoneInfo
 
 from isthmus.events import minor_digits
-from isthmus.sdk.simulator import Record, Simulator
-
-Fields = dict[str, Any]
-
-ACCOUNT_ZONE = ZoneInfo("America/Los_Angeles")
-"""Kantata stamps in the zone of the account, with its offset, to the second."""
-ACCOUNT_ID = 5201
-CURRENCY = "EUR"
-
-# First id of each kind: ranges that do not meet, so that a mixed-up id is not found by accident.
-_FIRST_IDS = {
-    "User": 9_400_001,
-    "Role": 31_001,
-    "Workspace": 41_000_001,
-    "WorkspaceStatusChange": 2_100_001,
-    "Story": 620_000_001,
-    "StoryStateChange": 880_000_001,
-    "TimeEntry": 710_000_001,
-    "TimesheetSubmission": 5_500_001,
-    "Expense": 16_000_001,
-    "ExpenseReportSubmission": 5_800_001,
-    "ExternalReference": 77_000_001,
-    "Invoice": 3_300_001,
-}
+from isthmus.sdk.simulator import Record
+from isthmus_kantata.simulator.shelf import ACCOUNT_ID, CURRENCY, SUBMITTED, Fields, Invalid, Shelf
 
 STATUSES: dict[str, tuple[str, str]] = {
     "100": ("grey", "Backlog"),
@@ -47,150 +22,17 @@ STATUSES: dict[str, tuple[str, str]] = {
 }
 """Status keys an account offers, with colour and message."""
 
+CATEGORIES = ("Travel", "Mileage", "Lodging", "Food", "Entertainment", "Other")
+"""The expense categories every account has."""
+
 STATES = frozenset({"not started", "started", "needs info", "completed"})
 STORY_TYPES = frozenset({"task", "milestone", "deliverable", "issue"})
-SUBMITTED = {"TimesheetSubmission": "TimeEntry", "ExpenseReportSubmission": "Expense"}
 
 
-class Invalid(Exception):
-    """What Kantata would answer with status 422."""
+class Books(Shelf):
+    """The rules of the account."""
 
-    def __init__(self, message: str, field: str = "base") -> None:
-        super().__init__(message)
-        self.field = field
-
-
-class Books:
-    """Records by kind and id, over the simulator's ledger."""
-
-    def __init__(self, simulator: Simulator) -> None:
-        self._sim = simulator
-        self._tables: dict[str, dict[str, Record]] = {}
-        self._references: dict[tuple[str, str], list[Record]] = {}
-        self.reindex()
-
-    def reindex(self) -> None:
-        """Build the look-ups anew from the ledger, after its records were loaded."""
-        self._tables.clear()
-        self._references.clear()
-        for record in self._sim.ledger.all():
-            self._index(record)
-
-    def _index(self, record: Record) -> None:
-        self._tables.setdefault(record.kind, {})[record.id] = record
-        if record.kind == "ExternalReference":
-            subject = (record.fields["subject_type"], str(record.fields["subject_id"]))
-            self._references.setdefault(subject, []).append(record)
-
-    # -- records ----------------------------------------------------------------------------------------
-
-    def stamp(self) -> str:
-        return self._sim.now().astimezone(ACCOUNT_ZONE).isoformat(timespec="seconds")
-
-    def get(self, kind: str, id: object) -> Record | None:
-        return self._tables.get(kind, {}).get(str(id))
-
-    def all(self, kind: str) -> Iterable[Record]:
-        return self._tables.get(kind, {}).values()
-
-    def add(
-        self,
-        kind: str,
-        fields: Fields,
-        *,
-        op: str = "create",
-        external_key: str | None = None,
-        body: Fields | None = None,
-    ) -> Record:
-        id = str(self._sim.next_id(kind, _FIRST_IDS[kind]))
-        at = self.stamp()
-        record = self._sim.ledger.create(
-            kind,
-            id,
-            {"id": id, **fields, "created_at": at, "updated_at": at},
-            at=self._sim.now(),
-            op=op,
-            external_key=external_key,
-            body=body,
-        )
-        self._index(record)
-        return record
-
-    def change(
-        self,
-        record: Record,
-        changes: Fields,
-        *,
-        op: str = "update",
-        body: Fields | None = None,
-        touch: bool = True,
-    ) -> None:
-        """Change fields; ``touch`` says whether Kantata moves ``updated_at`` for this."""
-        stamped = {**changes, "updated_at": self.stamp()} if touch else changes
-        self._sim.ledger.update(record, stamped, at=self._sim.now(), op=op, body=body)
-
-    def remove(self, record: Record) -> None:
-        """A hard delete, as all of Kantata's are; references go with their subject."""
-        self._sim.ledger.remove(record, at=self._sim.now())
-        self._tables[record.kind].pop(record.id)
-        for reference in list(self.references(record.kind, record.id)):
-            self.remove(reference)
-        if record.kind == "ExternalReference":
-            subject = (record.fields["subject_type"], str(record.fields["subject_id"]))
-            self._references[subject].remove(record)
-
-    # -- references -------------------------------------------------------------------------------------
-
-    def references(self, kind: str, id: str) -> list[Record]:
-        subject = "Submission" if kind in SUBMITTED else kind
-        return self._references.get((subject, id), [])
-
-    def refer(self, subject_type: str, subject_id: object, sent: Fields) -> Record:
-        """Create a reference, or update the one of this ``service_name`` on this record.
-
-        Raises:
-            Invalid: a required field is missing, or there is no such subject.
-        """
-        for field in ("service_name", "service_model", "service_model_ref"):
-            if not sent.get(field):
-                raise Invalid("can't be blank", field)
-        kinds = SUBMITTED if subject_type == "Submission" else (subject_type,)
-        subject = next((found for kind in kinds if (found := self.get(kind, subject_id))), None)
-        if subject is None:
-            raise Invalid("does not exist", "subject_id")
-        known = (
-            "service_name",
-            "service_model",
-            "service_model_ref",
-            "status",
-            "external_status",
-            "external_message",
-            "external_link",
-            "locked",
-        )
-        fields: Fields = {name: sent[name] for name in known if name in sent}
-        fields["last_synced_at"] = self.stamp()
-        key = str(sent["service_model_ref"])
-        if subject.external_key is None and ":" not in str(sent["service_name"]):
-            subject.external_key = key
-        for reference in self.references(subject.kind, subject.id):
-            if reference.fields["service_name"] == sent["service_name"]:
-                self.change(reference, fields, op="upsert", body=sent)
-                reference.external_key = key
-                return reference
-        whole = {
-            "status": "pending",
-            "external_status": None,
-            "external_message": None,
-            "external_link": None,
-            "locked": False,
-            **fields,
-            "subject_type": subject_type,
-            "subject_id": int(subject.id),
-        }
-        return self.add("ExternalReference", whole, op="upsert", external_key=key, body=sent)
-
-    # -- people -----------------------------------------------------------------------------------------
+    # -- people and bookings ----------------------------------------------------------------------------
 
     def role(self, name: str) -> Record:
         """The account's role of this name, made when it is new."""
@@ -219,7 +61,67 @@ class Books:
             "account_id": str(ACCOUNT_ID),
             "role_id": self.role(role).id if role else None,
         }
-        return self.add("User", fields)
+        record = self.add("User", fields)
+        self.add(
+            "AccountMembership",
+            {
+                "user_id": record.id,
+                "account_id": str(ACCOUNT_ID),
+                "permission": "collaborator",
+                "is_administrator": False,
+                "default_role_id": record.fields["role_id"],
+                "disabled_at": None,
+            },
+        )
+        return record
+
+    def resource(self, workspace: Record, user: Record | None, role: Record | None) -> Record:
+        """The resource of a person, or of a role nobody fills yet, on a project; made when it is new."""
+        user_id, role_id = user and user.id, role and role.id
+        for known in self.all("WorkspaceResource"):
+            held = (known.fields["workspace_id"], known.fields["user_id"], known.fields["role_id"])
+            if held == (int(workspace.id), user_id, role_id):
+                return known
+        label = user.fields["full_name"] if user else f"Unnamed {role.fields['name'] if role else 'resource'}"
+        fields: Fields = {
+            "workspace_id": int(workspace.id),
+            "workspace_title": workspace.fields["title"],
+            "user_id": user_id,
+            "full_name": user and user.fields["full_name"],
+            "role_id": role_id,
+            "role_name": role and role.fields["name"],
+            "label": label,
+            "display_label": label,
+        }
+        return self.add("WorkspaceResource", fields)
+
+    def allocation(self, sent: Fields) -> Record:
+        """Book a resource: minutes over a range of days, hard or soft.
+
+        Raises:
+            Invalid: no such resource, no dates in order, no minutes.
+        """
+        resource = self.get("WorkspaceResource", sent.get("resource_id"))
+        if resource is None:
+            raise Invalid("does not exist", "resource_id")
+        starts, ends = _date(sent, "start_date"), _date(sent, "end_date")
+        if ends < starts:
+            raise Invalid("must be on or after the start date", "end_date")
+        if not isinstance(sent.get("minutes"), int) or sent["minutes"] < 0:
+            raise Invalid("is not a number", "minutes")
+        fields: Fields = {
+            "start_date": starts,
+            "end_date": ends,
+            "minutes": sent["minutes"],
+            "hard": bool(sent.get("hard", False)),
+            "notes": sent.get("notes"),
+            "percentage": None,
+            "workspace_id": str(resource.fields["workspace_id"]),
+            "workspace_resource_id": resource.id,
+            "creator_id": self.me().id,
+            "updater_id": self.me().id,
+        }
+        return self.add("WorkspaceAllocation", fields, body=sent)
 
     # -- projects and stories ---------------------------------------------------------------------------
 
@@ -345,6 +247,43 @@ class Books:
         self._trail(record, state, user)
         if reference is not None:
             self.refer("Story", record.id, reference)
+        return record
+
+    def billing_milestone(self, sent: Fields) -> Record:
+        """Add a line to the billing schedule of a project.
+
+        Raises:
+            Invalid: no title, project, amount or date; a story is needed where it is billed on completion.
+        """
+        workspace = self._parent(sent)
+        if not str(sent.get("title") or "").strip():
+            raise Invalid("can't be blank", "title")
+        if not isinstance(sent.get("amount_in_cents"), int):
+            raise Invalid("is not a number", "amount_in_cents")
+        billing_type = sent.get("billing_type", "fixed_date")
+        if billing_type not in ("fixed_date", "upon_completion"):
+            raise Invalid("is not included in the list", "billing_type")
+        story = self.get("Story", sent["story_id"]) if sent.get("story_id") else None
+        if sent.get("story_id") and story is None:
+            raise Invalid("does not exist", "story_id")
+        if billing_type == "upon_completion" and story is None:
+            raise Invalid("can't be blank", "story_id")
+        reference = sent.get("external_reference")
+        if reference is not None:
+            _require_reference(reference)
+        fields: Fields = {
+            "title": str(sent["title"]),
+            "amount_in_cents": sent["amount_in_cents"],
+            "date_to_invoice": _date(sent, "date_to_invoice"),
+            "billing_type": billing_type,
+            "workspace_id": workspace.id,
+            "story_id": story.id if story else None,
+            "invoice_ids": [],
+        }
+        key = str(reference["service_model_ref"]) if reference else None
+        record = self.add("BillingMilestone", fields, external_key=key, body=sent)
+        if reference is not None:
+            self.refer("BillingMilestone", record.id, reference)
         return record
 
     def set_state(self, story: Record, state: str, *, user: str) -> None:

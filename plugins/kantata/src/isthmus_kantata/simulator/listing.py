@@ -11,10 +11,11 @@ from typing import Any, NamedTuple
 
 from isthmus.sdk.simulator import Record
 from isthmus_kantata.simulator.books import Books, instant
+from isthmus_kantata.simulator.shelf import Invalid
 
 Params = Mapping[str, str]
 Filter = Callable[[Books, Record, str], bool]
-PER_PAGE, PER_PAGE_MAX = 20, 200
+PER_PAGE, PER_PAGE_MAX, REFS_MAX = 20, 200, 200
 
 
 class Collection(NamedTuple):
@@ -55,6 +56,11 @@ def _between(field: str) -> Filter:
         return (not first or first <= day) and (not last or day <= last)
 
     return fits
+
+
+def _overlaps(books: Books, row: Record, value: str) -> bool:
+    first, _, last = value.partition(":")
+    return (not last or str(row.fields["start_date"]) <= last) and str(row.fields["end_date"]) >= first
 
 
 def _expense_approved(books: Books, row: Record, value: str) -> bool:
@@ -217,41 +223,88 @@ COLLECTIONS: dict[str, Collection] = {
         belongs={"workspace": ("workspace_id", "workspaces"), "user": ("user_id", "users")},
         filters={"workspace_id": _is("workspace_id")},
     ),
+    "billing_milestones": Collection(
+        "BillingMilestone",
+        orders=frozenset({"created_at"}),
+        order="created_at:desc",
+        belongs={"workspace": ("workspace_id", "workspaces"), "story": ("story_id", "stories")},
+        filters={
+            "workspace_ids": _in("workspace_id"),
+            "story_ids": _in("story_id"),
+            "date_between": _between("date_to_invoice"),
+        },
+    ),
+    "workspace_resources": Collection(
+        "WorkspaceResource",
+        orders=frozenset({"created_at", "updated_at"}),
+        order="created_at:asc",
+        belongs={"user": ("user_id", "users"), "role": ("role_id", "roles")},
+        filters={"workspace_id": _is("workspace_id"), "user_ids": _in("user_id")},
+    ),
+    "workspace_allocations": Collection(
+        "WorkspaceAllocation",
+        orders=frozenset({"updated_at"}),
+        belongs={
+            "workspace": ("workspace_id", "workspaces"),
+            "workspace_resource": ("workspace_resource_id", "workspace_resources"),
+            "creator": ("creator_id", "users"),
+            "updater": ("updater_id", "users"),
+        },
+        filters={
+            "workspace_ids": _in("workspace_id"),
+            "workspace_resource_ids": _in("workspace_resource_id"),
+            "overlaps_with_date_range": _overlaps,
+            "type": lambda books, row, value: row.fields["hard"] is (value == "hard"),
+        },
+    ),
+    "subscribed_events": Collection(
+        "SubscribedEvent",
+        orders=frozenset({"created_at"}),
+        order="created_at:desc",
+        filters={
+            "event_types": _in("event_type"),
+            "subject_type": _is("subject_type"),
+            "subject_id": _in("subject_id"),
+        },
+    ),
+    "account_memberships": Collection("AccountMembership", belongs={"user": ("user_id", "users")}),
+    "assignments": Collection("Assignment", filters={"workspace_id": _is("workspace_id")}),
+    "custom_fields": Collection("CustomField", filters={"subject_type": _is("subject_type")}),
+    "custom_field_values": Collection("CustomFieldValue", filters={"subject_type": _is("subject_type")}),
+    "estimates": Collection("Estimate"),
+    "estimate_scenarios": Collection("EstimateScenario"),
+    "estimate_scenario_resources": Collection(
+        "EstimateScenarioResource", filters={"estimate_scenario_id": _is("estimate_scenario_id")}
+    ),
+    "expense_categories": Collection("ExpenseCategory", order="created_at:asc"),
+    "posts": Collection("Post", filters={"workspace_id": _is("workspace_id")}),
+    "workspace_groups": Collection("WorkspaceGroup"),
     "invoices": Collection(
         "Invoice", filters={"workspace_id": lambda b, row, v: v in row.fields["workspace_ids"]}
     ),
 }
 
-EMPTY = frozenset(
-    {
-        "account_memberships",
-        "assignments",
-        "custom_fields",
-        "custom_field_values",
-        "estimates",
-        "estimate_scenarios",
-        "estimate_scenario_resources",
-        "expense_categories",
-        "participations",
-        "posts",
-        "workspace_allocations",
-        "workspace_groups",
-    }
-)
-"""Endpoints that exist in this account and hold nothing."""
-
-NEEDED = {"external_references": "subject_type", "workspace_status_changes": "workspace_id"}
+NEEDED = {
+    "custom_field_values": "subject_type",
+    "external_references": "subject_type",
+    "workspace_status_changes": "workspace_id",
+}
 """Filters without which an endpoint refuses to list."""
 
 _NAMES = {item.kind: name for name, item in COLLECTIONS.items()}
 
 
 def listed(books: Books, name: str, params: Params) -> dict[str, Any]:
-    """A page of a collection, in Kantata's envelope."""
-    if name in EMPTY:
-        return envelope(name, [], count=0, page=1, per_page=_int(params, "per_page", PER_PAGE))
+    """A page of a collection, in Kantata's envelope.
+
+    Raises:
+        Invalid: a filter names more than Kantata takes.
+    """
     collection = COLLECTIONS[name]
-    rows = [row for row in books.all(collection.kind) if _visible(books, row, params)]
+    if len(_ids(params.get("external_reference_service_model_refs", ""))) > REFS_MAX:
+        raise Invalid(f"is limited to {REFS_MAX}", "external_reference_service_model_refs")
+    kept = books.feed() if collection.kind == "SubscribedEvent" else books.all(collection.kind)
+    rows = [row for row in kept if _visible(books, row, params)]
     for filter_name, fits in _filters(collection, params):
         rows = [row for row in rows if fits(books, row, params[filter_name])]
     rows = _sorted(collection, rows, params.get("order", ""))
@@ -299,6 +352,10 @@ def envelope(name: str, rows: list[Record], *, count: int, page: int, per_page: 
 def present(row: Record) -> dict[str, Any]:
     """A record as the API shows it; ids of optional associations only come with their include."""
     hidden = {"recent_submission_id", "participant_ids", "participation_ids"}
+    if row.kind == "WorkspaceResource":
+        hidden |= {"user_id", "role_id"}
+    if row.kind == "WorkspaceAllocation":
+        hidden |= {"workspace_id", "creator_id", "updater_id"}
     return {name: value for name, value in row.fields.items() if name not in hidden}
 
 
@@ -307,6 +364,8 @@ def _visible(books: Books, row: Record, params: Params) -> bool:
         asked = params.get("archived", "include" if _true(params.get("include_archived", "")) else "exclude")
         archived = bool(row.fields["archived"])
         return {"only": archived, "include": True}.get(asked, not archived)
+    if row.kind == "SubscribedEvent":
+        return True
     if row.kind == "Story":
         if row.fields["archived"] and not _true(params.get("show_archived", "")):
             return False
@@ -384,7 +443,7 @@ def _sorted(collection: Collection, rows: list[Record], order: str) -> list[Reco
     def place(row: Record) -> tuple[bool, Any, int]:
         value = row.fields.get(name)
         if name.endswith("_at"):
-            value = instant(value)
+            value = instant(value)  # stamps may have different offsets
         return value is None, value if value is not None else 0, int(row.id)
 
     return sorted(rows, key=place, reverse=direction == "desc")
