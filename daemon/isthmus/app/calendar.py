@@ -172,7 +172,7 @@ class Calendar:
             event_log.append(tx, ticks, at)
             rows = StoredRows(tx, NAME)
             rows.put("known", kept)
-            rows.store(tx)
+            rows.store()
 
         await wait_out(StoreFull, lambda: self._store.write(unit))
         log.info("calendar.ticked", extra={"reason": f"{max(begun.values())} in {len(begun)} places"})

@@ -66,11 +66,12 @@ class StoredRows:
         self._seen[key] = struct
         self._changed.add(key)
 
-    def store(self, tx: Tx) -> None:
-        changed = {
-            key: encode_state(row).decode() for key in sorted(self._changed) if (row := self._seen[key])
-        }
-        states.put_many(tx, self._process, changed)
+    def changed(self) -> dict[str, str]:
+        """What is to be stored, as JSON by key."""
+        return {key: encode_state(row).decode() for key in sorted(self._changed) if (row := self._seen[key])}
+
+    def store(self) -> None:
+        states.put_many(self._tx, self._process, self.changed())
 
 
 class _TooManyRows(Exception):
@@ -152,7 +153,7 @@ class _Decided(msgspec.Struct, frozen=True, kw_only=True):
     scanned: int
     derived: list[tuple[int, list[BusinessEvent]]]
     """By the seq of the cause."""
-    rows: StoredRows
+    rows: dict[str, str]
 
 
 async def _turn(
@@ -169,14 +170,14 @@ async def _turn(
                 continue
             with _blaming(row.seq):
                 derived.append((row.seq, process.apply(decode(row.payload), state)))
-        return _Decided(scanned=scanned, derived=derived, rows=state)
+        return _Decided(scanned=scanned, derived=derived, rows=state.changed())
 
     def keep(tx: Tx, decided: _Decided) -> tuple[int, int]:
         outputs = 0
         for seq, events in decided.derived:
             with _blaming(seq):
                 outputs += len(event_log.append(tx, events, around.now()).new)
-        decided.rows.store(tx)
+        states.put_many(tx, process.name, decided.rows)
         if decided.scanned > position:
             lanes.advance(tx, around.lane, decided.scanned)
         return decided.scanned, outputs
@@ -330,7 +331,7 @@ def _fold(
         del keys[key]
     if keys != waiting.keys:
         state.put(PENDING, _PendingKeys(keys=keys))
-    state.store(tx)
+    state.store()
     if scanned > position:
         lanes.advance(tx, lane, scanned)
     next_at = min(keys.values()) + window if keys else None
