@@ -88,10 +88,10 @@ def billing(folder: Path) -> dict[str, float]:
         "rules_per_s_many_contracts": round(middle(rules, "many_contracts_per_s")),
         "determination_cost_growth": round(middle(actor, "billed_growth"), 2),
         "wake_cost_growth": round(middle(actor, "woken_growth"), 2),
-        "amendment_cost_growth": round(middle(actor, "raised_growth"), 2),
-        "tick_cost_growth": round(middle(actor, "ticked_growth"), 2),
         "rules_determination_cost_growth": round(middle(rules, "billed_growth"), 2),
         "rules_wake_cost_growth": round(middle(rules, "woken_growth"), 2),
+        "rules_amendment_cost_growth": round(middle(rules, "raised_growth"), 2),
+        "rules_tick_cost_growth": round(middle(rules, "ticked_growth"), 2),
         "due_contracts_per_s": round(busy["due_per_s"]),
         "due_longest_wait_ms": round(busy["longest_wait_ms"]),
     }

@@ -66,14 +66,16 @@ Opened = AbstractAsyncContextManager[Place]
 
 
 class InMemory(Place):
+    """Counts seconds of the processor, so that others on the machine do not matter."""
+
     def __init__(self) -> None:
         self._states = MemoryStates()
         self._charges = 0
 
     async def take(self, facts: Sequence[BusinessEvent]) -> float:
-        began = time.perf_counter()
+        began = time.process_time()
         derived = [event for fact in facts for event in Billing().apply(fact, self._states)]
-        elapsed = time.perf_counter() - began
+        elapsed = time.process_time() - began
         self._charges += sum(event.kind in CHARGE for event in derived)
         return elapsed
 
@@ -270,13 +272,21 @@ async def due(state_dir: Path) -> dict[str, float]:
 
 
 async def measure(opened: Callable[[str], Opened]) -> dict[str, float]:
+    """What happens all day."""
     return {
         "one_contract_per_s": await speed(opened("one"), 1),
         "many_contracts_per_s": await speed(opened("many"), CONTRACTS),
         "billed_growth": await billed(lambda name: opened(f"billed-{name}")),
         "woken_growth": await woken(lambda name: opened(f"woken-{name}")),
-        "raised_growth": await raised(lambda name: opened(f"raised-{name}")),
-        "ticked_growth": await ticked(lambda name: opened(f"ticked-{name}")),
+    }
+
+
+async def rules() -> dict[str, float]:
+    """All in memory; what happens seldom only here, where no commit hides what it costs."""
+    return {
+        **await measure(in_memory),
+        "raised_growth": await raised(in_memory),
+        "ticked_growth": await ticked(in_memory),
     }
 
 
@@ -285,11 +295,12 @@ def main() -> None:
     parser.add_argument("what", choices=["rules", "actor", "due"])
     parser.add_argument("state_dir", type=Path)
     given = parser.parse_args()
-    if given.what == "due":
-        figures = trio.run(due, given.state_dir)
+    if given.what == "rules":
+        figures = trio.run(rules)
+    elif given.what == "actor":
+        figures = trio.run(measure, partial(on_disk, given.state_dir))
     else:
-        places = in_memory if given.what == "rules" else partial(on_disk, given.state_dir)
-        figures = trio.run(measure, places)
+        figures = trio.run(due, given.state_dir)
     print(json.dumps(figures))
 
 
