@@ -72,6 +72,7 @@ def test_status_is_one_screen(daemon: Daemon) -> None:
     assert "ready" in told.splitlines()[0]
     assert "1 events, 1 exceptions" in told
     assert "unbilled approved time: " in told
+    assert "not in the planner yet: " in told
     assert "quarantined: isthmus-broken: does not load" in told
     (lane,) = ask_json(daemon, "status")["lanes"]
     assert (lane["lane"], lane["dead"], lane["owed"]) == ("out", 1, 0)

@@ -14,7 +14,7 @@ from prometheus_client.parser import text_string_to_metric_families as parse_tex
 
 from isthmus.events import KINDS, PeriodClosed
 from isthmus.ingest.record import Recorded
-from isthmus.ops.metrics import LaneSnapshot, Metrics, Snapshot, Unbilled
+from isthmus.ops.metrics import Lag, LaneSnapshot, Metrics, Snapshot, Unbilled
 from isthmus.ops.watches import IntakeMetrics, LaneMetrics
 from isthmus.sdk import Page
 
@@ -51,6 +51,7 @@ def test_every_series_is_there_at_zero_before_anything_happens(metrics: Metrics)
         "isthmus_delivery_lag_seconds_count,lane=charges",
         "isthmus_log_messages_total,level=error",
         "isthmus_unbilled_approved_hours,age=gt_7d,cause=blocked",
+        "isthmus_forecast_variance_hours,cause=sync_lag,state=unsaid",
         "isthmus_heartbeat_timestamp_seconds,stage=ingest",
     ):
         assert values[series] == 0, series
@@ -194,6 +195,8 @@ def test_the_runbook_names_every_metric_with_its_labels_and_no_other(metrics: Me
     metrics.plugin("crm", plugin="p", version="1", api=(1, 0))
     metrics.reads("crm", "accounts", 60)
     metrics.restarted("crm")
+    lag = Lag(state="unsaid", hours=Decimal(1), amounts={"EUR": Decimal(100)}, since=NOW)
+    metrics.snapshot(Snapshot(taken_at=NOW, planner_lag=(lag,)))
     real = {}
     for family in parse_text(metrics.exposition()[0].decode()):
         name = family.name + ("_total" if family.type == "counter" else "")

@@ -21,13 +21,15 @@ from isthmus.app.misfits import misfits
 from isthmus.app.parking import StoreParking
 from isthmus.app.recorder import CONFIRMED, record_configuration
 from isthmus.app.snapshots import take_snapshots
-from isthmus.app.wiring import delivery_lanes, process_lanes, routes, siblings
+from isthmus.app.wiring import carrier, delivery_lanes, process_lanes, routes, siblings
 from isthmus.config import Config
 from isthmus.delivery.actor import LaneActor
 from isthmus.delivery.peer import Peer
 from isthmus.ops.desk import Books, Desk
 from isthmus.ops.measured import MeasuredStore
 from isthmus.ops.metrics import Metrics
+from isthmus.ops.planner_lag import PlannerLag
+from isthmus.ops.planner_lag import follow as follow_planners
 from isthmus.ops.unbilled import UnbilledLedger, follow
 from isthmus.ops.watches import IntakeMetrics, LaneMetrics
 from isthmus.process.actor import ProcessSurroundings, run_analytical, run_process
@@ -44,7 +46,7 @@ log = logging.getLogger(__name__)
 
 __all__ = ["Daemon"]
 
-UNBILLED_BELL, CALENDAR_BELL, GATES_BELL = "(unbilled)", "(calendar)", "(gates)"
+UNBILLED_BELL, LAG_BELL, CALENDAR_BELL, GATES_BELL = "(unbilled)", "(lag)", "(calendar)", "(gates)"
 """No lane can have these names."""
 CHARGES = "charge.determined"
 
@@ -85,6 +87,7 @@ class Daemon:
         self.books: Books | None = None
         """How the store stood when it was looked at last."""
         self.unbilled = UnbilledLedger()
+        self.planner_lag = self._new_planner_lag()
         self.misfits: dict[str, list[str]] = {}
         """By connector: what the configuration asks of it that it does not offer."""
         self.calendar = Calendar(self.store, self.bells.of(CALENDAR_BELL), now, self.bells.ring_all)
@@ -174,6 +177,7 @@ class Daemon:
             guards.start_soon(watch_loop, self.metrics.loop_late)
             guards.start_soon(self._supervise, "snapshots", partial(take_snapshots, self))
             guards.start_soon(self._supervise, "unbilled", self._count_unbilled)
+            guards.start_soon(self._supervise, "planner-lag", self._count_planner_lag)
             guards.start_soon(self._supervise, CALENDAR, self.calendar.run)
             guards.start_soon(self._supervise, "gates", self._open_gates)
             async with trio.open_nursery() as connectors:
@@ -242,6 +246,15 @@ class Daemon:
         """Count from the beginning of the log: nothing of it is kept over a restart."""
         self.unbilled = UnbilledLedger()
         await follow(self.unbilled, self.store, self.bells.of(UNBILLED_BELL))
+
+    def _new_planner_lag(self) -> PlannerLag:
+        burn = carrier("burn", "burn.revised", self.config)
+        return PlannerLag(burn, carrier("forecast", "forecast.revised", self.config))
+
+    async def _count_planner_lag(self) -> None:
+        """Likewise."""
+        self.planner_lag = self._new_planner_lag()
+        await follow_planners(self.planner_lag, self.store, self.bells.of(LAG_BELL))
 
     async def _open_gates(self) -> None:
         gated = [name for name, lane in self.lanes.items() if CHARGES in lane.kinds]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 import trio
 
-from isthmus.ops.metrics import LaneSnapshot, Snapshot, Unbilled
+from isthmus.ops.metrics import Lag, LaneSnapshot, Snapshot, Unbilled
 from isthmus.ops.unbilled import open_work_items
 
 if TYPE_CHECKING:
@@ -37,6 +37,7 @@ async def take_snapshots(daemon: Daemon) -> NoReturn:
                 db_main_bytes=_size(daemon.store.path),
                 db_wal_bytes=daemon.store.wal_bytes(),
                 unbilled=unbilled,
+                planner_lag=planner_lag_rows(daemon),
             )
         )
         for instance, peer in daemon.peers.items():
@@ -51,6 +52,11 @@ async def unbilled_rows(daemon: Daemon) -> tuple[Unbilled, ...] | None:
     if not daemon.unbilled.whole:
         return None
     return daemon.unbilled.rows(daemon.now(), await daemon.store.read(open_work_items))
+
+
+def planner_lag_rows(daemon: Daemon) -> tuple[Lag, ...] | None:
+    """What the planner does not have yet, for gauges and `status` alike; None while it is counted."""
+    return daemon.planner_lag.rows() if daemon.planner_lag.whole else None
 
 
 def _size(file: Path) -> int:

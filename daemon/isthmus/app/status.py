@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from isthmus.app.snapshots import owed, unbilled_rows
-from isthmus.ops.metrics import Unbilled
+from isthmus.app.snapshots import owed, planner_lag_rows, unbilled_rows
+from isthmus.ops.metrics import Lag, Unbilled
 
 if TYPE_CHECKING:
     from isthmus.app.daemon import Daemon
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 __all__ = ["ConnectorLine", "LaneLine", "ProcessLine", "Status", "status"]
 
 
-INNER_ACTORS = ("snapshots", "unbilled")
+INNER_ACTORS = ("snapshots", "unbilled", "planner-lag")
 """Actors that are neither a connector nor a lane, and so have no line of their own."""
 
 
@@ -69,6 +69,8 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     processes: list[ProcessLine]
     unbilled: list[Unbilled] | None
     """Approved time that is not billed, by age and cause; None while it is still being counted."""
+    planner_lag: list[Lag] | None
+    """What delivery and finance accepted and the planner does not have; None while it is still counted."""
     quarantined: dict[str, str]
     warnings: list[str]
     """Of the configuration, and what it asks of connectors that they do not offer."""
@@ -128,6 +130,7 @@ async def status(daemon: Daemon, version: str, quarantined: dict[str, str]) -> S
         for name, given in daemon.processes.items()
     ]
     unbilled = await unbilled_rows(daemon)
+    lag = planner_lag_rows(daemon)
     return Status(
         version=version,
         started_at=daemon.started_at,
@@ -138,6 +141,7 @@ async def status(daemon: Daemon, version: str, quarantined: dict[str, str]) -> S
         lanes=lanes,
         processes=processes,
         unbilled=None if unbilled is None else list(unbilled),
+        planner_lag=None if lag is None else list(lag),
         quarantined=quarantined,
         warnings=[
             *map(str, daemon.config.warnings),

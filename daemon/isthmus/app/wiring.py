@@ -5,10 +5,11 @@ from collections.abc import Mapping
 from isthmus.config import Config, LaneConfig
 from isthmus.delivery.lane import Lane
 from isthmus.delivery.policy import RetryPolicy
+from isthmus.ops.planner_lag import Carrier
 from isthmus.process.registry import PROCESSES
 from isthmus.routing.table import Routes, Subscription
 
-__all__ = ["delivery_lanes", "process_lanes", "routes", "siblings"]
+__all__ = ["carrier", "delivery_lanes", "process_lanes", "routes", "siblings"]
 
 
 def delivery_lanes(config: Config) -> dict[str, Lane]:
@@ -46,6 +47,24 @@ def routes(config: Config) -> Routes:
         for name, each in process_lanes(config).items()
     ]
     return Routes(wanted)
+
+
+def carrier(process: str, kind: str, config: Config) -> Carrier:
+    """Who says a kind of statement, and which live lanes take it to a planner."""
+    lanes = delivery_lanes(config)
+    return Carrier(
+        process=process,
+        says=[
+            (name, None if each.entities is None else frozenset(each.entities))
+            for name, each in process_lanes(config).items()
+            if each.process == process
+        ],
+        carries=[
+            (name, lane.entities)
+            for name, lane in lanes.items()
+            if lane.stage == "live" and kind in lane.kinds
+        ],
+    )
 
 
 def siblings(lanes: Mapping[str, Lane]) -> dict[str, list[str]]:

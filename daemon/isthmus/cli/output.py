@@ -56,6 +56,23 @@ def unbilled_words(rows: Sequence[dict[str, Any]] | None) -> str:
     return "; ".join(parts) or "none"
 
 
+def planner_lag_words(rows: Sequence[dict[str, Any]] | None) -> str:
+    """What the planner does not have, in one line: hours and amounts by state, and since when.
+
+    Args:
+        rows: Of `isthmus.app.status.Status.planner_lag`, as plain values.
+    """
+    if rows is None:
+        return "still being counted"
+    parts = []
+    for row in rows:
+        amounts = [f"{amount} {currency}" for currency, amount in row["amounts"].items()]
+        figures = [f"{row['hours']} h"] if Decimal(row["hours"]) else []
+        since = row["since"][:16].replace("T", " ")
+        parts.append(f"{row['state'].replace('_', ' ')} {', '.join([*figures, *amounts])} (since {since})")
+    return "; ".join(parts) or "none"
+
+
 def say(text: str) -> None:
     """Talk, on stderr."""
     print(text, file=sys.stderr)

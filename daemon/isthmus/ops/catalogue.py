@@ -16,12 +16,14 @@ __all__ = [
     "CONNECTOR_STATES",
     "DEAD_LETTER_CLASSES",
     "DELIVERY_OUTCOMES",
+    "LAG_STATES",
     "LEVELS",
     "OPERATIONS",
     "OUTBOX_STATES",
     "REFUSALS",
     "REQUEST_OUTCOMES",
     "STAGES",
+    "SYNC_LAG",
     "Catalogue",
     "Stage",
 ]
@@ -50,6 +52,9 @@ STAGES: tuple[Stage, ...] = ("ingest", "process", "deliver")
 LEVELS = ("debug", "info", "warning", "error", "critical")
 AGES = ("lt_1d", "lt_3d", "lt_7d", "gt_7d")
 CAUSES = ("in_flight", "blocked", "dead_letter")
+LAG_STATES = ("unsaid", "undelivered", "dead_letter")
+SYNC_LAG = "sync_lag"
+"""The one cause of forecast variance that is ours to measure."""
 
 LAG_BUCKETS = (1, 5, 15, 30, 60, 120, 300, 900, 1800, 3600, 14400, 86400)
 REQUEST_BUCKETS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
@@ -172,6 +177,24 @@ class Catalogue:
         )
         self.unbilled_hours = self._add(
             Gauge, "unbilled_approved_hours", "Approved hours not billed", "age", "cause"
+        )
+        self.variance_hours = self._add(
+            Gauge, "forecast_variance_hours", "Approved hours the planner does not have", "cause", "state"
+        )
+        self.variance_amount = self._add(
+            Gauge,
+            "forecast_variance_amount",
+            "How much the planner's outlook is off for what it does not have",
+            "cause",
+            "currency",
+            "state",
+        )
+        self.variance_since = self._add(
+            Gauge,
+            "forecast_variance_oldest_timestamp_seconds",
+            "Since when the oldest of it is missing; 0 is none",
+            "cause",
+            "state",
         )
 
     def _add(self, kind: type[M], name: str, text: str, *labels: str, **more: object) -> M:

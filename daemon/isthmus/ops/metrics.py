@@ -18,7 +18,7 @@ from isthmus.ops import catalogue
 from isthmus.ops.catalogue import Catalogue, Stage
 from isthmus.ops.process_gauges import ProcessGauges
 
-__all__ = ["LaneSnapshot", "Metrics", "Snapshot", "Unbilled"]
+__all__ = ["Lag", "LaneSnapshot", "Metrics", "Snapshot", "Unbilled"]
 
 
 class LaneSnapshot(msgspec.Struct, frozen=True, kw_only=True):
@@ -43,6 +43,17 @@ class Unbilled(msgspec.Struct, frozen=True, kw_only=True):
     hours: Decimal
 
 
+class Lag(msgspec.Struct, frozen=True, kw_only=True):
+    """What the planner does not have yet, in one state, and since when the oldest of it is missing."""
+
+    state: str
+    """One of unsaid undelivered dead_letter."""
+    hours: Decimal
+    amounts: dict[str, Decimal]
+    """By currency."""
+    since: datetime
+
+
 class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     """What the store said at ``taken_at``; lanes and ages that are left out stand at 0."""
 
@@ -52,6 +63,8 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     db_wal_bytes: int = 0
     unbilled: tuple[Unbilled, ...] | None = ()
     """None while it is still being counted: the gauges are then NaN, which no alert takes for a number."""
+    planner_lag: tuple[Lag, ...] | None = ()
+    """None likewise."""
 
 
 class Metrics:
@@ -63,6 +76,10 @@ class Metrics:
         self.registry = registry or CollectorRegistry()
         self._c = Catalogue(self.registry)
         self.registry.register(ProcessGauges())
+        for state in catalogue.LAG_STATES:
+            self._c.variance_hours.labels(catalogue.SYNC_LAG, state)
+            self._c.variance_since.labels(catalogue.SYNC_LAG, state)
+        self._currencies: set[str] = set()
         self._connectors: set[str] = set()
         self._lanes: set[str] = set()
         for stage in catalogue.STAGES:
@@ -246,7 +263,21 @@ class Metrics:
                 row = rows.get((age, cause))
                 self._c.unbilled_entries.labels(age, cause).set(row.entries if row else none)
                 self._c.unbilled_hours.labels(age, cause).set(float(row.hours) if row else none)
+        self._show_lag(taken.planner_lag)
         self._c.snapshot_at.set(taken.taken_at.timestamp())
+
+    def _show_lag(self, found: tuple[Lag, ...] | None) -> None:
+        """A currency that was seen once is shown from then on, at 0 where nothing is missing."""
+        rows = {row.state: row for row in found or ()}
+        none = nan if found is None else 0.0
+        self._currencies |= {currency for row in rows.values() for currency in row.amounts}
+        for state in catalogue.LAG_STATES:
+            row = rows.get(state)
+            self._c.variance_hours.labels(catalogue.SYNC_LAG, state).set(float(row.hours) if row else none)
+            self._c.variance_since.labels(catalogue.SYNC_LAG, state).set(row.since.timestamp() if row else 0)
+            for currency in self._currencies:
+                amount = float(row.amounts.get(currency, 0)) if row else none
+                self._c.variance_amount.labels(catalogue.SYNC_LAG, currency, state).set(amount)
 
     def exposition(self, accept: str = "") -> tuple[bytes, str]:
         """What a scrape gets, and its content type: OpenMetrics where ``accept`` asks for it, else text."""

@@ -30,7 +30,7 @@ from isthmus.store.face import Store, Tx
 log = logging.getLogger(__name__)
 T = TypeVar("T", bound=msgspec.Struct)
 
-__all__ = ["ProcessSurroundings", "StoredRows", "run_analytical", "run_process"]
+__all__ = ["ProcessSurroundings", "StoredRows", "run_analytical", "run_process", "unpublished"]
 
 BATCH = 200
 ROWS = 4_000
@@ -238,6 +238,12 @@ class _PendingKeys(msgspec.Struct, frozen=True, kw_only=True):
     """All keys that wait."""
 
     keys: dict[str, datetime]
+
+
+def unpublished(tx: Tx, process: str) -> frozenset[str]:
+    """The keys an analytical process has read something of and has yet to publish."""
+    text = states.get(tx, process, PENDING)
+    return frozenset() if text is None else frozenset(decode_state(text, _PendingKeys).keys)
 
 
 BASIS_MAX = 500

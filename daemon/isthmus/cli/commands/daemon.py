@@ -8,7 +8,7 @@ from cyclopts import Parameter
 from isthmus.cli.commands.asking import ask
 from isthmus.cli.commands.options import ConfigDir, Output, Reason
 from isthmus.cli.exits import PROBLEMS, Leave
-from isthmus.cli.output import say, show, show_one, unbilled_words
+from isthmus.cli.output import planner_lag_words, say, show, show_one, unbilled_words
 
 __all__ = ["demo", "resume", "run", "simulate", "status"]
 
@@ -101,6 +101,7 @@ def status(*, config: ConfigDir = None, output: Output = "table") -> None:
     print()
     show(answer["processes"], ["lane", "process", "state", "behind"], output)
     print(f"\nunbilled approved time: {unbilled_words(answer['unbilled'])}")
+    print(f"not in the planner yet: {planner_lag_words(answer['planner_lag'])}")
     for distribution, reason in answer["quarantined"].items():
         print(f"quarantined: {distribution}: {reason}")
     for warning in answer["warnings"]:
