@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 import trio
+import trio.testing
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
@@ -321,3 +322,13 @@ async def test_a_connection_ends_with_its_client(notes: Notes) -> None:
             pass
         async with await trio.open_tcp_stream("127.0.0.1", port) as hasty:
             await hasty.send_all(b"GET /notes HTTP/1.1\r\nhost: x\r\n\r\n")
+
+
+async def test_half_a_request_is_not_run(notes: Notes) -> None:
+    """A client that goes away while it sends has asked for nothing yet."""
+    host, _, port = notes.base_url.removeprefix("http://").partition(":")
+    head = f"POST /notes HTTP/1.1\r\nhost: {host}\r\ncontent-length: 20\r\n\r\n"
+    async with nothing_left_open(), await trio.open_tcp_stream(host, int(port)) as stream:
+        await stream.send_all(head.encode() + b'{"text": "a"}')
+        await trio.testing.wait_all_tasks_blocked(0.01)
+    assert notes.ledger.all() == []

@@ -30,6 +30,8 @@ class FaultMiddleware:
             await self._app(scope, receive, send)
             return
         body = await _read(receive)
+        if body is None:
+            return
         fault = self._simulator.faults.take(scope["method"], scope["path"], body)
         if fault is None:
             await self._run(scope, body, send)
@@ -108,12 +110,15 @@ class _Kept:
         return {**self.start, "headers": [*kept, (b"content-length", str(len(self.body)).encode())]}
 
 
-async def _read(receive: Receive) -> bytes:
+async def _read(receive: Receive) -> bytes | None:
+    """The whole body; None when the client went away before its end, so that half a request is not run."""
     body = bytearray()
     while True:
         message = await receive()
+        if message["type"] != "http.request":
+            return None
         body += message.get("body", b"")
-        if message["type"] != "http.request" or not message.get("more_body"):
+        if not message.get("more_body"):
             return bytes(body)
 
 
