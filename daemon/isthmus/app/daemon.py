@@ -21,7 +21,7 @@ from isthmus.app.misfits import misfits
 from isthmus.app.parking import StoreParking
 from isthmus.app.recorder import CONFIRMED, record_configuration
 from isthmus.app.snapshots import take_snapshots
-from isthmus.app.wiring import carrier, delivery_lanes, process_lanes, routes, siblings
+from isthmus.app.wiring import carrier, delivery_lanes, process_lanes, siblings
 from isthmus.config import Config
 from isthmus.delivery.actor import LaneActor
 from isthmus.delivery.peer import Peer
@@ -77,7 +77,6 @@ class Daemon:
         self.parking = StoreParking(self.store, now)
         self.lanes = delivery_lanes(config)
         self.processes = process_lanes(config)
-        self.routes = routes(config)
         self.peers = {instance: Peer(instance) for instance in config.connectors}
         self.desk = Desk(self.store, now=now, ring=lambda lane: self.bells.of(lane).ring())
         self.draining = False

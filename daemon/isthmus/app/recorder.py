@@ -11,6 +11,7 @@ from isthmus.config import Config
 from isthmus.delivery.lane import Lane
 from isthmus.events.base import BusinessEvent
 from isthmus.events.control import DimensionsRevised, RoutesRevised
+from isthmus.routing.table import Routes, Subscription
 from isthmus.store import log as event_log
 from isthmus.store.face import Tx
 
@@ -64,14 +65,14 @@ def record_configuration(tx: Tx, config: Config, lanes: Mapping[str, Lane], now:
 
 def _carried(lanes: Mapping[str, Lane], entity: str) -> dict[str, list[str]]:
     """The live lanes that take each confirmed kind for an entity."""
-    taking = {
-        name: lane
-        for name, lane in sorted(lanes.items())
-        if lane.stage == "live" and (lane.entities is None or entity in lane.entities)
-    }
-    found = {
-        kind: [name for name, lane in taking.items() if kind in lane.kinds] for kind in sorted(CONFIRMED)
-    }
+    live = Routes(
+        [
+            Subscription(lane=name, kinds=lane.kinds, entities=lane.entities)
+            for name, lane in sorted(lanes.items())
+            if lane.stage == "live"
+        ]
+    )
+    found = {kind: live.lanes_for(kind, entity) for kind in sorted(CONFIRMED)}
     return {kind: names for kind, names in found.items() if names}
 
 

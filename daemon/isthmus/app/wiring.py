@@ -6,10 +6,8 @@ from isthmus.config import Config, LaneConfig
 from isthmus.delivery.lane import Lane
 from isthmus.delivery.policy import RetryPolicy
 from isthmus.ops.planner_lag import Carrier
-from isthmus.process.registry import PROCESSES
-from isthmus.routing.table import Routes, Subscription
 
-__all__ = ["carrier", "delivery_lanes", "process_lanes", "routes", "siblings"]
+__all__ = ["carrier", "delivery_lanes", "process_lanes", "siblings"]
 
 
 def delivery_lanes(config: Config) -> dict[str, Lane]:
@@ -30,23 +28,6 @@ def process_lanes(config: Config) -> dict[str, LaneConfig]:
     return {
         name: each for name, each in config.lanes.items() if each.process is not None and each.stage != "off"
     }
-
-
-def routes(config: Config) -> Routes:
-    """Who takes what, processes included."""
-    lanes = delivery_lanes(config)
-    wanted = [
-        Subscription(lane=name, kinds=lane.kinds, entities=lane.entities) for name, lane in lanes.items()
-    ]
-    wanted += [
-        Subscription(
-            lane=name,
-            kinds=PROCESSES[str(each.process)]().consumes,
-            entities=None if each.entities is None else frozenset(each.entities),
-        )
-        for name, each in process_lanes(config).items()
-    ]
-    return Routes(wanted)
 
 
 def carrier(process: str, kind: str, config: Config) -> Carrier:
