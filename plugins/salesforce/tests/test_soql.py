@@ -134,7 +134,7 @@ def test_only_asked_fields_show_and_parents_are_nested(org: Any) -> None:
     }
     assert set(answer) == {"attributes", "Name", "Account"}
     assert (answer["Account"]["Name"], set(answer["Account"])) == ("Acme", {"attributes", "Name", "Owner"})
-    assert answer["Account"]["Owner"]["Username"] == "integration@isthmus.example"
+    assert answer["Account"]["Owner"]["Username"] == "consultant@isthmus.example"
 
 
 @pytest.mark.parametrize(

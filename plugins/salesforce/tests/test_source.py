@@ -318,7 +318,7 @@ async def test_a_field_the_org_does_not_have_stops_reading(
     sim: Salesforce, clock: Clock, connect: Connect
 ) -> None:
     async with connect(names={"Tax_Id__c": "Vat__c"}) as opened:
-        with pytest.raises(Fatal, match="INVALID_FIELD"):
+        with pytest.raises(Fatal, match=r"Account has no field Vat__c.*names"):
             await source_of(opened).pull("accounts", None)
 
 
@@ -340,8 +340,9 @@ async def test_reading_rests_before_the_calls_are_used_up_and_resumes(
     add_accounts(sim, 1)
     clock.pass_s(1)
     async with connect() as opened:
-        sim.acts()["use_up_calls"](used=12_100)
         page = await source_of(opened).pull("accounts", None)
+        sim.acts()["use_up_calls"](used=12_100)
+        await source_of(opened).pull("accounts", page.next)
         with pytest.raises(Throttled) as rest:
             await source_of(opened).pull("accounts", page.next)
         assert rest.value.retry_after_s == 7

@@ -26,9 +26,9 @@ from isthmus.events import (
 )
 from isthmus_salesforce import translate
 from isthmus_salesforce.client import number, quoted
+from isthmus_salesforce.fields import OBJECTS
 from isthmus_salesforce.lines import contract_lines
 from isthmus_salesforce.rows import Row, Untranslatable
-from isthmus_salesforce.settings import OBJECTS
 from isthmus_salesforce.translate import HeldInvoice, Teller
 
 STAMP = "2026-01-05T09:00:00.000+0000"

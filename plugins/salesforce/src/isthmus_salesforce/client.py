@@ -60,6 +60,8 @@ class Login:
         self._ctx = ctx
         self.instance_url: str | None = None
         """Where the last token said that the org is."""
+        self.user_id: str | None = None
+        """Whom the last token stands for."""
 
     async def token(self) -> str:
         """
@@ -74,6 +76,7 @@ class Login:
         body = reply.json()
         try:
             self.instance_url = body.get("instance_url")
+            self.user_id = str(body.get("id") or "").rpartition("/")[2] or None
             return str(body["access_token"])
         except (KeyError, TypeError, AttributeError):
             raise Retryable("the login gave no access_token") from None
@@ -142,25 +145,39 @@ class Client:
             Unsure: no answer, or one that does not prove the write.
         """
         path = f"{self._base}/sobjects/{item}/{field}/{quote(key, safe='')}"
-        reply = await self._send("PATCH", path, dict(body))
+        reply = await self._send("PATCH", path, dict(body), key=field)
         if reply.status == 204:
             return Upserted(id=None, created=None)
-        return _upserted(_json_of_write(reply), self._settings.limit_pause_s)
+        return _upserted(_json_of_write(reply), self._settings.limit_pause_s, key=field)
 
     async def upsert_many(
         self, item: str, field: str, rows: Sequence[tuple[str, Mapping[str, Any]]]
     ) -> list[Upserted | ConnectorError]:
         """Up to 200 upserts in one call, each with its own outcome, in order."""
         records = [{"attributes": {"type": item}, field: key, **body} for key, body in rows]
-        path = f"{self._base}/composite/sobjects/{item}/{field}"
-        reply = await self._send("PATCH", path, {"allOrNone": False, "records": records})
+        return await self._collection(f"/{item}/{field}", records, key=field)
+
+    async def update_many(
+        self, rows: Sequence[tuple[str, str, Mapping[str, Any]]]
+    ) -> list[Upserted | ConnectorError]:
+        """Up to 200 updates of records named by object and id, each with its own outcome, in order."""
+        records = [{"attributes": {"type": item}, "id": id, **body} for item, id, body in rows]
+        return await self._collection("", records)
+
+    async def _collection(
+        self, path: str, records: Sequence[Mapping[str, Any]], *, key: str | None = None
+    ) -> list[Upserted | ConnectorError]:
+        """A collection answers 200 whatever becomes of its rows; what is raised concerns all of them."""
+        body = {"allOrNone": False, "records": records}
+        reply = await self._send("PATCH", f"{self._base}/composite/sobjects{path}", body)
         answers = _json_of_write(reply)
-        if not isinstance(answers, list) or len(answers) != len(rows):
-            raise Unsure(f"{len(rows)} rows were sent, the answer is not as long", peer_words=reply.words())
+        if not isinstance(answers, list) or len(answers) != len(records):
+            words = reply.words()
+            raise Unsure(f"{len(records)} rows were sent, the answer is not as long", peer_words=words)
         outcomes: list[Upserted | ConnectorError] = []
         for answer in answers:
             try:
-                outcomes.append(_upserted(answer, self._settings.limit_pause_s))
+                outcomes.append(_upserted(answer, self._settings.limit_pause_s, key=key))
             except ConnectorError as error:
                 outcomes.append(error)
         return outcomes
@@ -194,13 +211,17 @@ class Client:
             raise read_error(reply, pause_s=self._settings.limit_pause_s)
         return reply
 
-    async def _send(self, method: str, path: str, body: Mapping[str, Any]) -> Reply:
+    async def _send(
+        self, method: str, path: str, body: Mapping[str, Any], *, key: str | None = None
+    ) -> Reply:
         headers = {"content-type": "application/json"}
+        if self._settings.save_duplicates:
+            headers["sforce-duplicate-rule-header"] = "allowSave=true"
         reply = self._noted(
             await self._http.request(method, path, content=_encode(body), headers=headers, write=True)
         )
         if not reply.ok:
-            raise error_of(reply, write=True, pause_s=self._settings.limit_pause_s)
+            raise error_of(reply, write=True, pause_s=self._settings.limit_pause_s, key=key)
         return reply
 
     def _noted(self, reply: Reply) -> Reply:
@@ -220,12 +241,17 @@ class Client:
             raise Retryable("the answer is no query result", peer_words=reply.words()) from None
 
 
-def check_budget(used_pct: float, settings: SalesforceSettings) -> None:
+def check_budget(used_pct: float, settings: SalesforceSettings, *, under_way: bool) -> None:
     """
+    Args:
+        under_way: a look at a stream has begun; it may go on until only the reserve for writing is left.
+
     Raises:
-        Throttled: so many of the day's calls are used that the rest is kept for writing.
+        Throttled: so many of the day's calls are used that the rest is kept.
     """
-    if used_pct >= settings.poll_budget_pct:
+    reserve_from = 100.0 - settings.write_reserve_pct
+    limit = max(settings.poll_budget_pct, reserve_from) if under_way else settings.poll_budget_pct
+    if used_pct >= min(limit, reserve_from):
         raise Throttled(
             f"{used_pct:.0f} % of the day's API calls are used; reading rests",
             retry_after_s=settings.limit_pause_s,
@@ -288,7 +314,7 @@ def _json_of_write(reply: Reply) -> Any:
         raise Unsure("the answer to a write is no JSON", peer_words=reply.words()) from None
 
 
-def _upserted(answer: Any, pause_s: float) -> Upserted:
+def _upserted(answer: Any, pause_s: float, *, key: str | None = None) -> Upserted:
     """
     Raises:
         ConnectorError: what the row's own error says; Unsure when the answer proves nothing.
@@ -298,7 +324,8 @@ def _upserted(answer: Any, pause_s: float) -> Upserted:
     if answer.get("success") is False and answer.get("errors"):
         first = answer["errors"][0]
         code, message = str(first.get("statusCode", "")), str(first.get("message", ""))
-        raise named_error(code, message, write=True, pause_s=pause_s)
+        made_meanwhile = key in (first.get("fields") or ())
+        raise named_error(code, message, write=True, pause_s=pause_s, made_meanwhile=made_meanwhile)
     id, created = answer.get("id"), answer.get("created")
     if answer.get("success") is not True or not isinstance(id, str) or not id:
         raise Unsure("the answer to an upsert names no record", peer_words=str(answer)[:500])

@@ -6,16 +6,20 @@ from typing import ClassVar, cast
 
 import msgspec
 
-from isthmus.sdk import Connector, Context, HttpLimits, Opened, TokenAuth, hookimpl
+from isthmus.sdk import Connector, Context, HttpLimits, Opened, Sink, Source, TokenAuth, hookimpl
+from isthmus_salesforce.certinia.sink import Engagements
+from isthmus_salesforce.certinia.source import Delivered
 from isthmus_salesforce.client import Client, Login
 from isthmus_salesforce.probe import SalesforceProbe
+from isthmus_salesforce.schema import Schema
 from isthmus_salesforce.settings import SalesforceSettings
 from isthmus_salesforce.sink import Invoices
 from isthmus_salesforce.source import Sales
 
 
 class SalesforceConnector(Connector):
-    """Accounts, won deals and contracts come out; invoices and payments go in."""
+    """Accounts, won deals and contracts come out; invoices and payments go in. With Certinia PSA: approved
+    work comes out, projects, milestones and what was invoiced go in."""
 
     name: ClassVar[str] = "salesforce"
     title: ClassVar[str] = "Salesforce"
@@ -36,11 +40,16 @@ class SalesforceConnector(Connector):
             auth = TokenAuth(login.token)
             async with ctx.http(config.instance_url, auth=auth, limits=limits) as http:
                 client = Client(http, config)
-                yield Opened(
-                    source=Sales(client, config, ctx),
-                    sink=Invoices(client, config, ctx),
-                    probe=SalesforceProbe(client, login, config, ctx),
-                )
+                schema = Schema(client, config)
+                probe = SalesforceProbe(client, login, schema, config, ctx)
+                match config.pack:
+                    case "sales":
+                        source: Source = Sales(client, config, ctx, schema)
+                        sink: Sink = Invoices(client, config, ctx, schema)
+                    case "certinia-psa":
+                        source = Delivered(client, config, ctx, schema, login)
+                        sink = Engagements(client, config, ctx, schema)
+                yield Opened(source=source, sink=sink, probe=probe)
 
 
 @hookimpl

@@ -1,5 +1,6 @@
 """Salesforce's error codes and what we do about each."""
 
+import re
 from typing import Any
 
 import msgspec
@@ -30,6 +31,9 @@ _PERMISSION, _DUPLICATE, _OTHER = (
     Fate(Rejected, "duplicate"),
     Fate(Rejected, "other"),
 )
+
+_OTHER_RECORD = re.compile(r"record with id: (\w{15,18})")
+"""How a duplicate names the record that has the value already."""
 
 FATES: dict[str, Fate] = {
     # The login was renewed once already when these are seen.
@@ -73,19 +77,20 @@ FATES: dict[str, Fate] = {
 """Codes not listed are judged by the status."""
 
 
-def error_of(reply: Reply, *, write: bool, pause_s: float) -> ConnectorError:
+def error_of(reply: Reply, *, write: bool, pause_s: float, key: str | None = None) -> ConnectorError:
     """The error for an answer that is no success.
 
     Args:
         pause_s: how long to rest when the daily calls are used up.
+        key: the external id that the write went by.
     """
     if reply.status == 300:
         words = "several records have this external id: make the field unique, merge them"
         return Rejected(words, reason="duplicate", peer_words=reply.words())
-    code, message = _first(reply)
+    code, message, fields = _first(reply)
     if code not in FATES:
         return fate_of(reply, write=write, words=f"{code}: {message}" if code else None)
-    return named_error(code, message, write=write, pause_s=pause_s)
+    return named_error(code, message, write=write, pause_s=pause_s, made_meanwhile=key in fields)
 
 
 def read_error(reply: Reply, *, pause_s: float) -> ConnectorError:
@@ -96,11 +101,22 @@ def read_error(reply: Reply, *, pause_s: float) -> ConnectorError:
     return error
 
 
-def named_error(code: str, message: str, *, write: bool, pause_s: float) -> ConnectorError:
-    """The error for a code, be it of a whole call or of one row of a collection."""
+def named_error(
+    code: str, message: str, *, write: bool, pause_s: float, made_meanwhile: bool = False
+) -> ConnectorError:
+    """The error for a code, be it of a whole call or of one row of a collection.
+
+    Args:
+        made_meanwhile: the duplicate is in the key itself: two upserts of one new key met, and the other one
+            made the record. The next upsert finds it.
+    """
     fate = FATES.get(code, _OTHER)
     text = f"Salesforce says {code}"
     words = f"{code}: {message}"
+    if code == "DUPLICATE_VALUE" and made_meanwhile:
+        return Retryable(f"{text} of our key: the record was made meanwhile", peer_words=words)
+    if code == "DUPLICATE_VALUE" and (other := _OTHER_RECORD.search(message)):
+        text = f"{text}: {other[1]} has that value"
     if fate.error is Rejected:
         return Rejected(text, reason=fate.reason, peer_words=words)
     if fate.error is Throttled:
@@ -127,12 +143,15 @@ def login_error(reply: Reply) -> ConnectorError:
     return Fatal(f"the login was refused: {words}", peer_words=words)
 
 
-def _first(reply: Reply) -> tuple[str, str]:
-    """Code and message of the first entry; blank where the answer has another form."""
+def _first(reply: Reply) -> tuple[str, str, list[Any]]:
+    """Code, message and fields of the first entry; blank where the answer has another form."""
     try:
         body: Any = reply.json()
     except Retryable:
-        return "", ""
+        return "", "", []
     if isinstance(body, list) and body and isinstance(body[0], dict):
-        return str(body[0].get("errorCode", "")), str(body[0].get("message", ""))
-    return "", ""
+        first = body[0]
+        fields = first.get("fields")
+        listed = fields if isinstance(fields, list) else []
+        return str(first.get("errorCode", "")), str(first.get("message", "")), listed
+    return "", "", []

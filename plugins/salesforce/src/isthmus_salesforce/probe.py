@@ -2,7 +2,9 @@
 
 from isthmus.sdk import Check, ConnectorError, Context, Probe
 from isthmus_salesforce.client import Client, Login
-from isthmus_salesforce.settings import OBJECTS, SalesforceSettings
+from isthmus_salesforce.fields import PACK_OBJECTS
+from isthmus_salesforce.schema import REMEDY, Schema
+from isthmus_salesforce.settings import SalesforceSettings
 
 CLOCK_S = 60.0
 
@@ -10,9 +12,12 @@ CLOCK_S = 60.0
 class SalesforceProbe(Probe):
     """Looks at everything the connector relies on; writes nothing."""
 
-    def __init__(self, client: Client, login: Login, settings: SalesforceSettings, ctx: Context) -> None:
+    def __init__(
+        self, client: Client, login: Login, schema: Schema, settings: SalesforceSettings, ctx: Context
+    ) -> None:
         self._client = client
         self._login = login
+        self._schema = schema
         self._settings = settings
         self._ctx = ctx
 
@@ -23,7 +28,7 @@ class SalesforceProbe(Probe):
             remedy = "check client_id, username, the key and the user's permissions in the app's policies"
             return [Check(name="login", ok=False, detail=_said(error), remedy=remedy)]
         checks = [self._origin(), self._quota(used_pct), await self._version(), await self._clock()]
-        return [*checks, *[await self._object(item) for item in OBJECTS]]
+        return [*checks, *[await self._object(item) for item in PACK_OBJECTS[self._settings.pack]]]
 
     def _origin(self) -> Check:
         told = (self._login.instance_url or "").rstrip("/")
@@ -68,22 +73,13 @@ class SalesforceProbe(Probe):
         """Whether the org has the fields we read and write; visible to the user, as describe shows them."""
         name = self._settings.named(item)
         try:
-            described = (await self._client.describe(name))["fields"]
-            known = {field["name"]: field for field in described}
+            problems = await self._schema.problems(item)
         except (ConnectorError, KeyError, TypeError) as error:
             remedy = f"create {name}, or say with names what it is called; give the user access"
             return Check(name=name, ok=False, detail=_said(error), remedy=remedy)
-        wanted = [self._settings.named(field) for field in self._settings.fields(item)]
-        problems = [f"no field {field}" for field in wanted if field not in known]
-        key = self._settings.named("Isthmus_Key__c")
-        if item == "Invoice__c" and key in known:
-            flags = ("externalId", "unique")
-            problems += [f"{key} is not {flag}" for flag in flags if not known[key].get(flag)]
+        count = len(self._settings.fields(item))
         return Check(
-            name=name,
-            ok=not problems,
-            detail="; ".join(problems) or f"{len(wanted)} fields",
-            remedy="create the fields, or say with names what they are called; check field-level security",
+            name=name, ok=not problems, detail="; ".join(problems) or f"{count} fields", remedy=REMEDY
         )
 
 

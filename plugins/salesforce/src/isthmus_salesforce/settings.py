@@ -8,37 +8,8 @@ import msgspec
 from msgspec import Meta
 
 from isthmus.sdk import Secret
-
-STREAMS = ("accounts", "opportunities", "contracts")
-
-OBJECTS: dict[str, tuple[str, ...]] = {
-    "Account": (
-        *("Name", "CurrencyIsoCode", "Tax_Id__c", "Legal_Entity__c"),
-        *("BillingStreet", "BillingPostalCode", "BillingCity", "BillingCountry"),
-    ),
-    "Opportunity": (
-        *("Name", "AccountId", "IsWon", "CloseDate", "Amount", "CurrencyIsoCode", "ContractId"),
-        "Legal_Entity__c",
-    ),
-    "Contract": (
-        *("Name", "ContractNumber", "AccountId", "StatusCode", "StartDate", "EndDate", "ActivatedDate"),
-        *("CustomerSignedDate", "CompanySignedDate", "CurrencyIsoCode", "Revision__c", "Effective_On__c"),
-        *("Amendment_Reason__c", "Opportunity__c", "Legal_Entity__c", "Time_Zone__c", "Period_Policy__c"),
-    ),
-    "Contract_Line__c": (
-        *("Contract__c", "Line__c", "Model__c", "Service__c", "Rate__c", "Default_Rate__c", "Amount__c"),
-        *("Cap_Amount__c", "Cap_Hours__c", "Included_Hours__c", "Overage__c", "Overage_Rate__c"),
-        *("Expenses__c", "Expense_Cap__c", "Title__c", "Advance__c", "Due_On__c", "Every__c"),
-        *("Rollover__c", "Starts_On__c", "Ends_On__c", "In_Advance__c", "Planned_On__c"),
-    ),
-    "Invoice__c": (
-        *("Name", "Isthmus_Key__c", "Number__c", "Account__c", "Opportunity__c", "Total__c"),
-        *("Open_Amount__c", "Status__c", "CurrencyIsoCode"),
-    ),
-}
-"""The objects and fields that are read and written; ``names`` says what an org calls them instead."""
-
-SYSTEM_FIELDS = ("Id", "IsDeleted", "SystemModstamp")
+from isthmus_salesforce.certinia.settings import CertiniaSettings
+from isthmus_salesforce.fields import OBJECTS, STREAMS, Pack
 
 Seconds = Annotated[float, Meta(ge=0, le=86_400)]
 
@@ -78,32 +49,49 @@ class SalesforceSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unkno
     currency: Annotated[str, Meta(pattern=r"^[A-Z]{3}$")] | None = None
     """For an org without multiple currencies: the one it has. ``CurrencyIsoCode`` is then not used."""
     poll_budget_pct: Annotated[float, Meta(gt=0, le=100)] = 80.0
-    """Share of the org's daily API calls after which reading rests, so that writing still can."""
+    """Share of the org's daily API calls after which no new look at a stream begins; one that has begun goes
+    on."""
+    write_reserve_pct: Annotated[float, Meta(ge=0, le=100)] = 10.0
+    """The last share of the daily calls: nothing is polled in it, writing goes on."""
     limit_pause_s: Annotated[float, Meta(gt=0, le=86_400)] = 300.0
     """The rest when the daily API calls are used up."""
+    save_duplicates: bool = False
+    """Save although a duplicate rule of the org warns; without it such a record is refused."""
     deadline_s: Annotated[float, Meta(gt=0, le=600)] = 30.0
     """The longest one call may take."""
     concurrency: Annotated[int, Meta(ge=1, le=25)] = 4
     """Calls at the same time; Salesforce allows 25 long ones for the whole org."""
     ca_file: Path | None = None
     """PEM of a corporate authority that signs what an inspecting proxy shows."""
+    pack: Pack = "sales"
+    """What is read and written: ``sales`` (the CRM) or ``certinia-psa`` (Certinia PSA in the same kind of
+    org). An org with both has two instances."""
+    certinia: CertiniaSettings = CertiniaSettings()
+    """How Certinia is used here; only for that pack."""
 
     def __post_init__(self) -> None:
         if self.private_key is None and self.client_secret is None:
             raise ValueError("private_key or client_secret is needed")
         if self.private_key is not None and self.username is None:
             raise ValueError("username is needed with private_key")
-        if strange := sorted(set(self.where) - set(STREAMS)):
-            raise ValueError(f"where knows {', '.join(STREAMS)}, not {', '.join(strange)}")
-        known = {*OBJECTS, *(field for fields in OBJECTS.values() for field in fields)}
+        streams = STREAMS[self.pack]
+        if strange := sorted(set(self.where) - set(streams)):
+            raise ValueError(f"where knows {', '.join(streams)}, not {', '.join(strange)}")
+        if self.certinia != CertiniaSettings() and self.pack != "certinia-psa":
+            raise ValueError('certinia is set, but pack is not "certinia-psa"')
+        paths = {field for fields in OBJECTS.values() for field in fields}
+        known = {*OBJECTS, *(part for path in paths for part in path.split("."))}
         if strange := sorted(set(self.names) - known):
             raise ValueError(f"names: {', '.join(strange)} is none of our API names")
 
     def named(self, name: str) -> str:
-        """What this org calls our object or field ``name``."""
-        return self.names.get(name, name)
+        """What this org calls our object, field or path of fields ``name``."""
+        return ".".join(self.names.get(part, part) for part in name.split("."))
 
     def fields(self, item: str) -> tuple[str, ...]:
-        """Our names of the fields of ``item`` that this org has."""
+        """Our names of the fields of ``item`` that are used in this org."""
         skipped = {"CurrencyIsoCode"} if self.currency else set()
-        return tuple(field for field in OBJECTS[item] if field not in skipped)
+        further: tuple[str | None, ...] = ()
+        if item == "pse__Timecard__c":
+            further = (self.certinia.service_field, self.certinia.approved_on_field)
+        return (*(field for field in OBJECTS[item] if field not in skipped), *filter(None, further))

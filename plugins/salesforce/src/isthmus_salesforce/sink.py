@@ -19,6 +19,8 @@ from isthmus.sdk import (
     Unsure,
 )
 from isthmus_salesforce.client import Client, Upserted, number, one_of, select
+from isthmus_salesforce.locks import OneByOne
+from isthmus_salesforce.schema import Schema
 from isthmus_salesforce.settings import SalesforceSettings
 from isthmus_salesforce.translate import HeldInvoice, InvoiceFact, invoice_body
 
@@ -31,6 +33,8 @@ class Prepared(msgspec.Struct, frozen=True):
     event: InvoiceFact
     held: HeldInvoice | None
     body: dict[str, Any]
+    account: str | None
+    """The parent it hangs on, which Salesforce locks while it writes."""
 
 
 class Invoices(Sink):
@@ -41,10 +45,12 @@ class Invoices(Sink):
     """The keys of a batch are looked up in one query, whose text must fit into a URL."""
     concurrency = 4
 
-    def __init__(self, client: Client, settings: SalesforceSettings, ctx: Context) -> None:
+    def __init__(self, client: Client, settings: SalesforceSettings, ctx: Context, schema: Schema) -> None:
         self._client = client
         self._settings = settings
         self._ctx = ctx
+        self._schema = schema
+        self._parents = OneByOne()
         self._item, self._key = settings.named(ITEM), settings.named(KEY)
 
     def delivery_class(self, event: BusinessEvent) -> DeliveryClass:
@@ -52,10 +58,12 @@ class Invoices(Sink):
         return DeliveryClass.A
 
     async def deliver(self, delivery: Delivery) -> Receipt:
+        await self._schema.ensure(ITEM)
         event = _fact(delivery)
         held = (await self._held([event.invoice])).get(event.invoice)
         ready = await self._prepared(event, held)
-        answer = await self._client.upsert(self._item, self._key, event.invoice, ready.body)
+        async with self._parents.on([ready.account]):
+            answer = await self._client.upsert(self._item, self._key, event.invoice, ready.body)
         if answer.id is None and held is None:
             # An old API version does not name what it made.
             again = (await self._held([event.invoice])).get(event.invoice)
@@ -67,6 +75,7 @@ class Invoices(Sink):
     async def deliver_many(self, deliveries: Sequence[Delivery]) -> list[Receipt | ConnectorError]:
         if len(deliveries) == 1:
             return await super().deliver_many(deliveries)
+        await self._schema.ensure(ITEM)
         outcomes: dict[int, Receipt | ConnectorError] = {}
         ready: dict[int, Prepared] = {}
         events = [_fact(delivery) for delivery in deliveries]
@@ -77,7 +86,8 @@ class Invoices(Sink):
             except ConnectorError as error:
                 outcomes[n] = error
         rows = [(one.event.invoice, one.body) for one in ready.values()]
-        answers = await self._client.upsert_many(self._item, self._key, rows) if rows else []
+        async with self._parents.on(one.account for one in ready.values()):
+            answers = await self._client.upsert_many(self._item, self._key, rows) if rows else []
         for (n, one), answer in zip(ready.items(), answers, strict=True):
             try:
                 outcomes[n] = answer if isinstance(answer, ConnectorError) else _receipt(one, answer)
@@ -122,7 +132,7 @@ class Invoices(Sink):
         if event.project is not None:
             deal = await self._known("project", event.project)
         body = invoice_body(event, held, account=account, deal=deal)
-        return Prepared(event, held, self._in_their_names(body))
+        return Prepared(event, held, self._in_their_names(body), account)
 
     async def _known(self, kind: str, key: str) -> str:
         id = await self._ctx.crosswalk.remote_id(kind, key)

@@ -1,4 +1,4 @@
-"""How a stream is read: sweeps over SystemModstamp, and the cursor that says where one stands.
+"""How a stream is read: sweeps over a stamp, and the cursor that says where one stands.
 
 A sweep reads everything between the last one (less an overlap) and a few seconds ago, ordered by stamp and
 id, and continues behind the last row it saw. Rows with one stamp are told apart by id; rows that became
@@ -12,7 +12,8 @@ import msgspec
 
 from isthmus.sdk import Fatal
 from isthmus_salesforce.client import quoted, select
-from isthmus_salesforce.settings import SYSTEM_FIELDS, SalesforceSettings
+from isthmus_salesforce.fields import Stream
+from isthmus_salesforce.settings import SalesforceSettings
 
 
 class Sweep(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -76,40 +77,48 @@ def after_page(
     return Sweep(reached=max([min(ends), *starts]))
 
 
-def soql(item: str, stream: str, sweep: Sweep, settings: SalesforceSettings) -> str:
-    """The query for the next page of ``sweep``."""
+def soql(name: str, stream: Stream, sweep: Sweep, settings: SalesforceSettings) -> str:
+    """The query for the next page of ``sweep`` through the stream ``name``."""
     assert sweep.until is not None, "a sweep that was begun has an end"
-    conditions = [f"SystemModstamp < {literal(sweep.until)}"]
+    stamp = stream.stamp
+    conditions = [f"{stamp} < {literal(sweep.until)}"]
     if sweep.at is not None:
         at = literal(sweep.at)
-        conditions.append(
-            f"((SystemModstamp = {at} AND Id > {quoted(sweep.id or '')}) OR SystemModstamp > {at})"
-        )
+        conditions.append(f"(({stamp} = {at} AND Id > {quoted(sweep.id or '')}) OR {stamp} > {at})")
     elif sweep.since is not None:
-        conditions.append(f"SystemModstamp >= {literal(sweep.since)}")
-    if stream in settings.where:
-        conditions.append(f"({settings.where[stream]})")
+        conditions.append(f"{stamp} >= {literal(sweep.since)}")
+    further = (stream.where, settings.where.get(name))
+    conditions += [f"({condition})" for condition in further if condition]
     return select(
-        columns(item, settings),
-        settings.named(item),
+        columns(stream.item, settings, stamp=stream.stamp),
+        settings.named(stream.item),
         where=conditions,
-        order=("SystemModstamp", "Id"),
+        order=(stamp, "Id"),
         limit=settings.page_size,
     )
 
 
-def columns(item: str, settings: SalesforceSettings) -> list[str]:
+def columns(item: str, settings: SalesforceSettings, *, stamp: str = "SystemModstamp") -> list[str]:
     """What an org calls the fields of ``item``."""
-    return [*SYSTEM_FIELDS, *(settings.named(field) for field in settings.fields(item))]
+    return ["Id", "IsDeleted", stamp, *(settings.named(field) for field in settings.fields(item))]
 
 
-def renamed(item: str, record: dict[str, Any], settings: SalesforceSettings) -> dict[str, Any]:
-    """A record under our field names, a single currency filled in."""
-    row = {field: record.get(field) for field in SYSTEM_FIELDS}
-    row |= {field: record.get(settings.named(field)) for field in settings.fields(item)}
+def renamed(
+    item: str, record: dict[str, Any], settings: SalesforceSettings, *, stamp: str = "SystemModstamp"
+) -> dict[str, Any]:
+    """A record under our field names: look-ups flat, a single currency filled in."""
+    row = {"Id": record.get("Id"), "IsDeleted": record.get("IsDeleted"), "SystemModstamp": record.get(stamp)}
+    row |= {field: _at(record, settings.named(field)) for field in settings.fields(item)}
     if settings.currency is not None:
         row["CurrencyIsoCode"] = settings.currency
     return row
+
+
+def _at(record: Any, path: str) -> Any:
+    """The value at a path through look-ups; None where one of them is empty."""
+    for part in path.split("."):
+        record = record.get(part) if isinstance(record, dict) else None
+    return record
 
 
 def literal(moment: datetime) -> str:

@@ -27,6 +27,9 @@ from isthmus_salesforce.rows import Row, Untranslatable
 
 E = TypeVar("E", bound=BusinessEvent)
 
+ENDED = frozenset({"Terminated", "Expired"})
+"""States of a contract that was in force and is not any more."""
+
 
 class Teller(msgspec.Struct, frozen=True):
     """Who tells the facts: the connector instance, and the legal entity of records that name none."""
@@ -52,7 +55,7 @@ def customer_changed(row: Row, teller: Teller) -> CustomerChanged:
     """
     town = " ".join(filter(None, (row.text("BillingPostalCode"), row.text("BillingCity"))))
     parts = (row.text("BillingStreet"), town, row.text("BillingCountry"))
-    return _checked(
+    return checked(
         CustomerChanged(
             **teller.envelope(row),
             customer=teller.key(row.id),
@@ -73,8 +76,8 @@ def deal_won(row: Row, teller: Teller) -> DealWon:
     """
     currency = row.need("CurrencyIsoCode")
     contract = row.text("ContractId")
-    return _checked(
-        _made(
+    return checked(
+        made(
             DealWon,
             **teller.envelope(row),
             deal=teller.key(row.id),
@@ -100,9 +103,9 @@ def contract_fact(
     status = row.text("StatusCode")
     if row.fields["ActivatedDate"] is None and status != "Activated":
         return None
-    if row.deleted or status in ("Terminated", "Expired"):
+    if row.deleted or status in ENDED:
         ended_on = row.day("EndDate")
-        return _checked(
+        return checked(
             ContractEnded(
                 **teller.envelope(row),
                 contract=teller.key(row.id),
@@ -118,9 +121,9 @@ def contract_fact(
         raise row.wrong("Revision__c", "is empty; write 1 for the signed contract, one more per amendment")
     terms = _terms(row, lines, teller)
     if revision == 1:
-        return _checked(_made(ContractSigned, **terms, revision=revision))
-    return _checked(
-        _made(
+        return checked(made(ContractSigned, **terms, revision=revision))
+    return checked(
+        made(
             ContractAmended,
             **terms,
             revision=revision,
@@ -167,12 +170,13 @@ def _signed_on(row: Row) -> date:
     return signed
 
 
-def reopened(row: Row) -> Untranslatable:
-    """What a person must look at: the deal is open again, its contract still holds."""
-    return row.wrong("IsWon", "is false again while its contract is activated; win it, or end the contract")
+def reopened(row: Row, remedy: str) -> Untranslatable:
+    """What a person must look at: a won deal is open again, or deleted."""
+    field, state = ("IsDeleted", "is true") if row.deleted else ("IsWon", "is false again")
+    return row.wrong(field, f"{state} {remedy}")
 
 
-def _made(kind: type[E], **values: Any) -> E:
+def made(kind: type[E], **values: Any) -> E:
     """An event; what its own check refuses is told like any other wrong field."""
     try:
         return kind(**values)
@@ -181,7 +185,7 @@ def _made(kind: type[E], **values: Any) -> E:
         raise Untranslatable(f"{key}: {error}") from error
 
 
-def _checked(event: E) -> E:
+def checked(event: E) -> E:
     """``event``, when the log could read it back.
 
     Raises:

@@ -6,7 +6,8 @@ from datetime import datetime
 from typing import Any
 
 from isthmus.sdk.simulator import ActRefused, Record
-from isthmus_salesforce.simulator.login import Login
+from isthmus_salesforce.simulator.certinia_acts import Certinia
+from isthmus_salesforce.simulator.login import PERSON_ID, USER_ID, USERNAME, Login
 from isthmus_salesforce.simulator.org import Org, OrgRefused
 from isthmus_salesforce.simulator.schema import OBJECTS
 
@@ -26,7 +27,7 @@ class Acts:
         self._now = now
 
     def vocabulary(self) -> dict[str, Callable[..., Any]]:
-        acts = (
+        acts: tuple[Callable[..., Any], ...] = (
             self.win_deal,
             self.amend_contract,
             self.end_contract,
@@ -37,8 +38,13 @@ class Acts:
             self.expire_sessions,
             self.use_up_calls,
             self.limit_batches,
+            self.expire_locators,
+            self.begin_transaction,
+            self.commit_transaction,
+            self.allow_password_login,
         )
-        return {act.__name__: _told(act) for act in acts}
+        certinia = Certinia(self._org).vocabulary()
+        return {act.__name__: self._told(act) for act in (*acts, *certinia)}
 
     def win_deal(
         self,
@@ -177,6 +183,40 @@ class Acts:
         self._memory["batch_rows"] = rows
         return {"rows": rows}
 
+    def expire_locators(self) -> dict[str, Any]:
+        """Forget all query locators, as after two days."""
+        return {"expired": len(self._memory.pop("locators", {}))}
+
+    def begin_transaction(self) -> dict[str, Any]:
+        """Hold back what people do from now on: it is stamped when it is done, and seen by others only after
+        `commit_transaction`, as in a long job."""
+        self._memory.setdefault("uncommitted", {})
+        return {"open": True}
+
+    def commit_transaction(self) -> dict[str, Any]:
+        """Show what was held back, with its old stamps."""
+        return {"committed": len(self._memory.pop("uncommitted", {}))}
+
+    def allow_password_login(self) -> dict[str, Any]:
+        """Let the integration user in by SOAP login(), as old orgs still do. Returns the password."""
+        password, token = self._login.allow_password()
+        return {"username": USERNAME, "password": password, "security_token": token}
+
+    def _told(self, act: Callable[..., Any]) -> Callable[..., Any]:
+        """``act`` as done by a person; the org's refusal is told to them."""
+
+        @functools.wraps(act)
+        def told(*arguments: Any, **named: Any) -> Any:
+            self._org.user_id = PERSON_ID
+            try:
+                return act(*arguments, **named)
+            except OrgRefused as error:
+                raise ActRefused(str(error)) from error
+            finally:
+                self._org.user_id = USER_ID
+
+        return told
+
     def _row(self, contract: Record, line: dict[str, Any]) -> dict[str, Any]:
         return {**line, "Contract__c": contract.id}
 
@@ -199,16 +239,3 @@ def _same(row: Record, line: dict[str, Any]) -> bool:
 
 def _line(row: Record) -> dict[str, Any]:
     return {"id": row.id, "line": row.fields["Line__c"], "title": row.fields["Title__c"]}
-
-
-def _told(act: Callable[..., Any]) -> Callable[..., Any]:
-    """The org's refusal, told to the person who acts."""
-
-    @functools.wraps(act)
-    def told(*arguments: Any, **named: Any) -> Any:
-        try:
-            return act(*arguments, **named)
-        except OrgRefused as error:
-            raise ActRefused(str(error)) from error
-
-    return told

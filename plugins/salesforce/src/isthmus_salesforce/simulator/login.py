@@ -3,9 +3,11 @@
 import base64
 import binascii
 import hashlib
+import re
 import secrets
 from collections.abc import Callable, Mapping
 from datetime import datetime
+from html import unescape
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -15,8 +17,13 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 
 ORGANIZATION_ID = "00D5g000000isthEAA"
 USER_ID = "0055g00000000001AAA"
+PERSON_ID = "0055g00000000002AAA"
 USERNAME = "integration@isthmus.example"
 JWT_BEARER = "urn:ietf:params:oauth:grant-type:jwt-bearer"
+_ENVELOPE = """<?xml version="1.0" encoding="UTF-8"?>
+<soapenv:Envelope xmlns:soapenv="http://schemas.xmlsoap.org/soap/envelope/" \
+xmlns:sf="urn:fault.partner.soap.sforce.com"><soapenv:Body>"""
+_ELEMENT = re.compile(r"<(?:\w+:)?(username|password)>([^<]*)<")
 LOGIN_HOSTS = ("login.salesforce.com", "test.salesforce.com")
 MY_DOMAIN = "isthmus-dev-ed.my.salesforce.com"
 
@@ -81,9 +88,8 @@ class Login:
                 raise LoginRefused("unsupported_grant_type", "grant type not supported")
         instance_url = f"https://{MY_DOMAIN}" if host.endswith(".salesforce.com") else base_url
         identity = f"{instance_url}/id/{ORGANIZATION_ID}/{USER_ID}"
-        token = f"{ORGANIZATION_ID[:15]}!{secrets.token_urlsafe(60)}"
+        token = self._session()
         issued_at = str(int(self._now().timestamp() * 1000))
-        self.memory.setdefault("sessions", {})[token] = USER_ID
         digest = hashlib.sha256(f"{self.client_secret}{identity}{issued_at}".encode()).digest()
         return {
             "access_token": token,
@@ -102,6 +108,43 @@ class Login:
             return None
         found = self.memory.get("sessions", {}).get(token)
         return None if found is None else str(found)
+
+    def allow_password(self) -> tuple[str, str]:
+        """Open the org for SOAP login(); returns password and security token."""
+        if "password" not in self.memory:
+            self.memory["password"] = [secrets.token_urlsafe(12), secrets.token_urlsafe(18)]
+        password, token = self.memory["password"]
+        return password, token
+
+    def soap(self, body: bytes, host: str, base_url: str) -> tuple[int, str]:
+        """Status and envelope of SOAP login(); off until somebody allows it.
+
+        Args:
+            host: by which name the client came.
+        """
+        if "password" not in self.memory:
+            return 500, _fault("INVALID_OPERATION", "SOAP API login() is disabled by default in this org.")
+        asked = {name: unescape(text) for name, text in _ELEMENT.findall(body.decode("utf-8", "replace"))}
+        given = f"{asked.get('username')}\n{asked.get('password')}"
+        if not secrets.compare_digest(
+            given.encode(), f"{USERNAME}\n{''.join(self.allow_password())}".encode()
+        ):
+            return 500, _fault(
+                "INVALID_LOGIN", "Invalid username, password, security token; or user locked out."
+            )
+        token = self._session()
+        instance = f"https://{MY_DOMAIN}" if host.endswith(".salesforce.com") else base_url
+        return 200, (
+            f"{_ENVELOPE}<loginResponse><result><passwordExpired>false</passwordExpired>"
+            f"<serverUrl>{instance}/services/Soap/u/59.0/{ORGANIZATION_ID[:15]}</serverUrl>"
+            f"<sessionId>{token}</sessionId><userId>{USER_ID}</userId></result></loginResponse>"
+            "</soapenv:Body></soapenv:Envelope>"
+        )
+
+    def _session(self) -> str:
+        token = f"{ORGANIZATION_ID[:15]}!{secrets.token_urlsafe(60)}"
+        self.memory.setdefault("sessions", {})[token] = USER_ID
+        return token
 
     def expire(self) -> int:
         """End all sessions; returns how many there were."""
@@ -144,6 +187,15 @@ class Login:
             raise LoginRefused("invalid_client_id", "client identifier invalid")
         if not secrets.compare_digest(secret.encode(), self.client_secret.encode()):
             raise LoginRefused("invalid_client", "invalid client credentials")
+
+
+def _fault(code: str, message: str) -> str:
+    return (
+        f"{_ENVELOPE}<soapenv:Fault><faultcode>sf:{code}</faultcode><faultstring>{message}</faultstring>"
+        f"<detail><sf:LoginFault><sf:exceptionCode>{code}</sf:exceptionCode>"
+        f"<sf:exceptionMessage>{message}</sf:exceptionMessage></sf:LoginFault></detail></soapenv:Fault>"
+        "</soapenv:Body></soapenv:Envelope>"
+    )
 
 
 def userinfo(user: dict[str, Any], instance_url: str) -> dict[str, Any]:

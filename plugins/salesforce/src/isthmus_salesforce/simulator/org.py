@@ -3,14 +3,15 @@
 import calendar
 import copy
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import date, datetime, timedelta
 from typing import Any
 
 import msgspec
 
 from isthmus.sdk.simulator import Ledger, Record
-from isthmus_salesforce.simulator.login import ORGANIZATION_ID, USER_ID, USERNAME
+from isthmus_salesforce.simulator import certinia_triggers
+from isthmus_salesforce.simulator.login import ORGANIZATION_ID, PERSON_ID, USER_ID, USERNAME
 from isthmus_salesforce.simulator.schema import OBJECTS, STAGES, Field, Object
 from isthmus_salesforce.simulator.soql import instant_text
 
@@ -33,7 +34,22 @@ _USER = {
     "TimeZoneSidKey": "Europe/Dublin",
     "UserType": "Standard",
 }
+_PERSON = {
+    **_USER,
+    "Username": "consultant@isthmus.example",
+    "FirstName": "Some",
+    "LastName": "Person",
+    "Name": "Some Person",
+    "Email": "consultant@isthmus.example",
+}
 KEY_FIELD = "Isthmus_Key__c"
+_NUMBERED = {
+    "pse__Schedule__c": "SCH",
+    "pse__Timecard_Header__c": "TCH",
+    "pse__Timecard__c": "TC",
+    "pse__Expense__c": "EXP",
+}
+"""Objects whose name is a number of their own."""
 _ID = re.compile(r"[A-Za-z0-9]{15}(?:[A-Z0-5]{3})?")
 
 
@@ -89,6 +105,10 @@ class Org:
         self._ledger = ledger
         self._next_id = next_id
         self._now = now
+        self.user_id = USER_ID
+        """Who acts: the integration user behind the API, or a person."""
+        self.memory: dict[str, Any] = {}
+        """``uncommitted``: by id, the fields before the open transaction of a person, None for new ones."""
         self._rows: dict[str, dict[str, Record]] = {}
         self._by_key: dict[tuple[str, str, str], list[Record]] = {}
         self.index()
@@ -98,6 +118,7 @@ class Org:
         self._rows = {item.name: {} for item in OBJECTS.values()}
         self._by_key = {}
         self._settle("User", USER_ID, _USER)
+        self._settle("User", PERSON_ID, _PERSON)
         self._settle("Organization", ORGANIZATION_ID, _ORGANIZATION)
         for record in self._ledger.all():
             self._rows[record.kind][record.id] = record
@@ -129,13 +150,29 @@ class Org:
 
     def rows(self, item: Object, *, deleted: bool = False) -> list[Record]:
         """All records of an object, oldest first; those in the recycle bin only when asked for."""
-        held = self._rows[item.name].values()
+        held: Iterable[Record] = self._rows[item.name].values()
+        if self.memory.get("uncommitted"):
+            held = filter(None, map(self._seen, held))
         return [record for record in held if deleted or not record.fields["IsDeleted"]]
 
     def get(self, item: Object, id: str, *, deleted: bool = False) -> Record | None:
         """A record by its id of 15 or 18 characters."""
         record = self._rows[item.name].get(long_id(id) if len(id) == 15 else id)
+        record = None if record is None else self._seen(record)
         return None if record is None or (record.fields["IsDeleted"] and not deleted) else record
+
+    def _seen(self, record: Record) -> Record | None:
+        """A record as the one who acts sees it: what a person has not committed is seen by nobody else."""
+        uncommitted = self.memory.get("uncommitted") or {}
+        if self.user_id != USER_ID or record.id not in uncommitted:
+            return record
+        before = uncommitted[record.id]
+        return None if before is None else msgspec.structs.replace(record, fields=before)
+
+    def _hold_back(self, record: Record, before: dict[str, Any] | None) -> None:
+        """Keep what others see of a record while a transaction is open."""
+        if self.user_id != USER_ID and "uncommitted" in self.memory:
+            self.memory["uncommitted"].setdefault(record.id, before)
 
     def require(self, item: Object, id: str) -> Record:
         """
@@ -181,6 +218,12 @@ class Org:
             text = "Choose a valid contract status and save your changes. Ask your admin for details."
             raise refused("FAILED_ACTIVATION", text, "Status")
         self._check_unique(item, fields, None)
+        return self.put(item, fields, op=op, body=body)
+
+    def put(
+        self, item: Object, fields: dict[str, Any], *, op: str = "create", body: dict[str, Any] | None = None
+    ) -> Record:
+        """Make a record of fields that need no check, as a trigger does."""
         number = self._next_id(item.name)
         digits = ""
         for _ in range(5):
@@ -195,16 +238,25 @@ class Org:
             **fields,
             "Id": id,
             "CreatedDate": stamp,
-            "CreatedById": USER_ID,
+            "CreatedById": self.user_id,
         }
         if "ownerid" in item.by_name:
-            whole["OwnerId"] = fields.get("OwnerId") or USER_ID
+            whole["OwnerId"] = fields.get("OwnerId") or self.user_id
         whole |= self._stamped() | self._derived(item, whole, new=True)
+        key = whole.get(KEY_FIELD)
         record = self._ledger.create(
-            item.name, id, whole, at=self._now(), op=op, external_key=whole.get(KEY_FIELD), body=body
+            item.name,
+            id,
+            whole,
+            at=self._now(),
+            op=op,
+            external_key=key,
+            body=fields if body is None else body,
         )
         self._rows[item.name][id] = record
         self._index_keys(item, record)
+        self._hold_back(record, None)
+        certinia_triggers.after_save(self, record, None)
         return record
 
     def update(self, item: Object, record: Record, body: dict[str, Any], *, op: str = "update") -> None:
@@ -220,18 +272,34 @@ class Org:
             text = f"Required fields are missing: [{', '.join(emptied)}]"
             raise refused("REQUIRED_FIELD_MISSING", text, *emptied)
         self._check_unique(item, changes, record)
-        changes |= self._stamped()
+        self.put_into(record, changes, op=op, body=body)
+
+    def put_into(
+        self,
+        record: Record,
+        fields: dict[str, Any],
+        *,
+        op: str = "update",
+        body: dict[str, Any] | None = None,
+    ) -> None:
+        """Change fields that need no check, as a trigger does."""
+        item, before = OBJECTS[record.kind.lower()], dict(record.fields)
+        changes = {**fields, **self._stamped()}
         changes |= self._derived(item, {**record.fields, **changes}, new=False)
         self._forget_keys(item, record)
-        self._ledger.update(record, changes, at=self._now(), op=op, body=body)
+        self._ledger.update(record, changes, at=self._now(), op=op, body=fields if body is None else body)
         record.external_key = record.fields.get(KEY_FIELD)
         self._index_keys(item, record)
+        self._hold_back(record, before)
+        certinia_triggers.after_save(self, record, before)
 
     def delete(self, record: Record) -> None:
         """Move a record to the recycle bin: queryAll still shows it."""
+        self._hold_back(record, dict(record.fields))
         self._ledger.update(
             record, {"IsDeleted": True, **self._stamped()}, at=self._now(), op="delete", body={}
         )
+        certinia_triggers.after_delete(self, record)
 
     def mark(self) -> list[Record]:
         """The books as they stand, to go `back_to`."""
@@ -243,7 +311,7 @@ class Org:
 
     def _stamped(self) -> dict[str, Any]:
         stamp = instant_text(self._now())
-        return {"SystemModstamp": stamp, "LastModifiedDate": stamp, "LastModifiedById": USER_ID}
+        return {"SystemModstamp": stamp, "LastModifiedDate": stamp, "LastModifiedById": self.user_id}
 
     def _index_keys(self, item: Object, record: Record) -> None:
         for field in item.fields:
@@ -346,7 +414,10 @@ class Org:
                 return {"Name": fields["Name"] or fields["Id"]}
             case "OpportunityLineItem" if fields["UnitPrice"] is not None:
                 return {"TotalPrice": fields["UnitPrice"] * fields["Quantity"]}
-        return {}
+        derived = certinia_triggers.derived(item.name, fields)
+        if new and item.name in _NUMBERED:
+            derived["Name"] = f"{_NUMBERED[item.name]}-{self._next_id(_NUMBERED[item.name]):06}"
+        return derived
 
     def _contract(self, fields: dict[str, Any], *, new: bool) -> dict[str, Any]:
         status = fields["Status"] or "Draft"

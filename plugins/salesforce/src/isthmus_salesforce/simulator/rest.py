@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import Callable, Sequence
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any, ClassVar
 from urllib.parse import unquote
@@ -32,14 +32,8 @@ OLDEST, NEWEST = 31, 67
 DAILY_CALLS = 15_000
 BATCH_MAX = 2_000
 LOCATORS_KEPT = 1_000
+LOCATOR_LIVES = timedelta(days=2)
 _VERSIONED = re.compile(r"/services/data/v(\d+)\.0(?:/(.*))?")
-_SOAP_LOGIN_OFF = """<?xml version="1.0" encoding="UTF-8"?>
-<soapenv:Envelope xmlns:soapenv="http://schemas.xmlsoap.org/soap/envelope/" \
-xmlns:sf="urn:fault.partner.soap.sforce.com"><soapenv:Body><soapenv:Fault>\
-<faultcode>sf:INVALID_OPERATION</faultcode><faultstring>SOAP API login() is disabled by default in this \
-org.</faultstring><detail><sf:LoginFault><sf:exceptionCode>INVALID_OPERATION</sf:exceptionCode>\
-<sf:exceptionMessage>SOAP API login() is disabled by default in this org.</sf:exceptionMessage>\
-</sf:LoginFault></detail></soapenv:Fault></soapenv:Body></soapenv:Envelope>"""
 
 
 class Salesforce(Simulator):
@@ -58,6 +52,7 @@ class Salesforce(Simulator):
         super().__init__(seed=seed, now=now)
         self.login = Login(self.memory, self._now)
         self.org = Org(self.ledger, self.next_id, self._now)
+        self.org.memory = self.memory
 
     def _now(self) -> datetime:
         return self.now()
@@ -81,7 +76,7 @@ class Salesforce(Simulator):
 
     def restore(self, state_file: Path) -> None:
         super().restore(state_file)
-        self.login.memory = self.memory
+        self.login.memory = self.org.memory = self.memory
         self.org.index()
 
     async def _answer(self, request: Request) -> Response:
@@ -108,7 +103,9 @@ class Salesforce(Simulator):
             headers = dict(request.headers.items())
             return JSONResponse(self.login.token(await request.body(), headers, self.base_url))
         if path.startswith("/services/Soap/u/"):
-            return Response(_SOAP_LOGIN_OFF, status_code=500, media_type="text/xml")
+            host = request.headers.get("host", "").partition(":")[0]
+            status, envelope = self.login.soap(await request.body(), host, self.base_url)
+            return Response(envelope, status_code=status, media_type="text/xml")
         user_id = self.login.user_of(request.headers.get("authorization", ""))
         if path == "/services/oauth2/userinfo":
             if user_id is None:
@@ -212,7 +209,8 @@ class Salesforce(Simulator):
             return query.columns(self.org, parsed)
         locators: dict[str, Any] = self.memory.setdefault("locators", {})
         locator = f"01g5g{self.next_id('locator'):010}AAA"
-        locators[locator] = {"q": text, "ids": [row["Id"] for row in rows]}
+        at = self._now().isoformat()
+        locators[locator] = {"q": text, "ids": [row["Id"] for row in rows], "at": at}
         while len(locators) > LOCATORS_KEPT:
             del locators[next(iter(locators))]
         answer = self._more(f"{locator}-0", version, _batch_size(request))
@@ -224,7 +222,8 @@ class Salesforce(Simulator):
         """The batch that starts at ``<locator>-<offset>``."""
         name, _, offset = locator.rpartition("-")
         kept = self.memory.get("locators", {}).get(name)
-        if kept is None or not offset.isdigit():
+        expired = kept is not None and self._now() - datetime.fromisoformat(kept["at"]) > LOCATOR_LIVES
+        if kept is None or expired or not offset.isdigit():
             raise refused("INVALID_QUERY_LOCATOR", "invalid query locator")
         parsed = parse(kept["q"])
         item = self.org.object(parsed.object)
@@ -232,7 +231,8 @@ class Salesforce(Simulator):
         records = []
         for id in kept["ids"][start:end]:
             record = self.org.get(item, id, deleted=True)
-            assert record is not None, "a record never leaves the org, it is only marked as deleted"
+            if record is None:
+                continue  # not committed, or gone from the recycle bin, since the query began
             records.append(query.shown(self.org, parsed, record.fields, version))
         answer: dict[str, Any] = {"totalSize": len(kept["ids"]), "done": end >= len(kept["ids"])}
         if not answer["done"]:

@@ -4,6 +4,8 @@ from typing import Any
 
 import msgspec
 
+from isthmus_salesforce.simulator import certinia_schema
+
 
 class Field(msgspec.Struct, frozen=True, kw_only=True):
     """One field; ``type`` is the API's word for it."""
@@ -70,7 +72,7 @@ STAGES: dict[str, tuple[bool, bool, float]] = {
 
 # One line per object: name, key prefix, fields. A field is name:type, then flags: ``!`` required,
 # ``^`` read-only, ``*`` external id, ``1`` unique, ``[a|b]`` the only values, ``>Object`` what it refers to.
-_TABLE = """
+_TABLE = f"""
 Account 001 Name:string! Type:picklist Industry:picklist Phone:string Website:string AccountNumber:string
   BillingStreet:textarea BillingCity:string BillingPostalCode:string BillingState:string BillingCountry:string
   Description:textarea ParentId:reference>Account OwnerId:reference>User Tax_Id__c:string
@@ -95,7 +97,7 @@ Invoice__c a01 Name:string Isthmus_Key__c:string*1 Number__c:string Account__c:r
   Opportunity__c:reference>Opportunity Total__c:currency Open_Amount__c:currency
   Status__c:picklist[Released|Paid|Partly_Paid|Voided]
 Contact 003 FirstName:string LastName:string! Name:string^ Email:string Phone:string Title:string
-  AccountId:reference>Account OwnerId:reference>User
+  AccountId:reference>Account OwnerId:reference>User {certinia_schema.RESOURCE}
 Lead 00Q FirstName:string LastName:string! Company:string! Name:string^ Email:string Status:picklist
   OwnerId:reference>User
 Product2 01t Name:string! ProductCode:string IsActive:boolean Description:textarea
@@ -105,10 +107,15 @@ User 005 Username:string^ FirstName:string^ LastName:string^ Name:string^ Email:
   TimeZoneSidKey:string^ UserType:string^
 Organization 00D Name:string^ IsSandbox:boolean^ OrganizationType:string^ InstanceName:string^
   DefaultLocaleSidKey:string^ TimeZoneSidKey:string^
+{certinia_schema.TABLE.strip()}
 """
 _SYSTEM = """IsDeleted:boolean^ CreatedDate:datetime^ CreatedById:reference^>User LastModifiedDate:datetime^
   LastModifiedById:reference^>User SystemModstamp:datetime^ CurrencyIsoCode:picklist"""
+# The field history of an object is no object of its own: it has no stamp but that of its making.
+_SYSTEM_OF_HISTORY = "IsDeleted:boolean^ CreatedDate:datetime^ CreatedById:reference^>User"
 _LENGTHS = {"string": 255, "textarea": 32000, "picklist": 255, "reference": 18, "id": 18}
+_NAME_LENGTH = 80
+"""Of a custom object; standard ones have their own."""
 
 
 def _field(text: str) -> Field:
@@ -141,8 +148,14 @@ def _objects() -> dict[str, Object]:
     objects: dict[str, Object] = {}
     for paragraph in _TABLE.strip().replace("\n  ", " ").splitlines():
         name, prefix, *texts = paragraph.split()
+        system = _SYSTEM_OF_HISTORY if name.endswith("__History") else _SYSTEM
         fields = [Field(name="Id", type="id", length=18, read_only=True)]
-        fields += [_field(text) for text in (*texts, *_SYSTEM.split())]
+        fields += [_field(text) for text in (*texts, *system.split())]
+        if name.endswith("__c"):
+            fields = [
+                msgspec.structs.replace(field, length=_NAME_LENGTH) if field.name == "Name" else field
+                for field in fields
+            ]
         objects[name.lower()] = Object(
             name=name,
             prefix=prefix,
@@ -170,7 +183,7 @@ def described(item: Object, version: str) -> dict[str, Any]:
 def summary(item: Object, version: str) -> dict[str, Any]:
     """What the list of all objects says of one."""
     base = f"/services/data/{version}/sobjects/{item.name}"
-    settable = item.name not in ("User", "Organization")
+    settable = item.name not in ("User", "Organization") and not item.name.endswith("__History")
     return {
         "name": item.name,
         "label": item.name.removesuffix("__c").replace("_", " "),
