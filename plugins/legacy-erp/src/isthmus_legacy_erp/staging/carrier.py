@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, and_, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, and_, func, insert, or_, select, update
 
 from isthmus.sdk import Fatal, Retryable, Unsure
 from isthmus_legacy_erp import batch as batches
@@ -27,6 +27,9 @@ from isthmus_legacy_erp.staging.tables import Row, row
 
 DONE = ("POSTED", "ERROR")
 REFS_AT_ONCE = 100
+
+Answered = tuple[Any, list[Any]]
+"""A batch and its lines, as rows."""
 
 
 class Loaded(msgspec.Struct, frozen=True, kw_only=True):
@@ -221,28 +224,28 @@ class SqlCarrier(Carrier):
         if interfaces == ("periods",):
             return self._outlet.periods(cursor)
         look = Look(last=dict(cursor.last), top=cursor.top, gaps=list(cursor.gaps))
+        numbers = {name: look.last.get(name, self._settings.first(_sent(name)) - 1) for name in interfaces}
+
+        def work(connection: Connection) -> tuple[bool, dict[str, list[Answered]]]:
+            noted = [self._unnoted(_sent(name), number) for name, number in numbers.items()]
+            table = self._tables.batch
+            unnoted = connection.scalar(select(func.count()).select_from(table).where(or_(*noted)))
+            found = {
+                name: self._answered(connection, _sent(name), number) for name, number in numbers.items()
+            }
+            return bool(unnoted), found
+
+        unnoted, found = self._database.read("reading answers", work)
+        if unnoted:
+            self._note_read(numbers, now)
         for interface in interfaces:
-            self._answers(interface, cursor, look, now)
+            self._answers(interface, numbers[interface], found[interface], cursor, look)
         return look
 
-    def _answers(self, interface: str, cursor: Cursor, look: Look, now: datetime) -> None:
+    def _answers(
+        self, interface: str, number: int, found: list[Answered], cursor: Cursor, look: Look
+    ) -> None:
         """The batches the job is done with, in order of their numbers, up to the first it is not."""
-        sent = interface.removesuffix(RESPONSE)
-        number = look.last.get(interface, self._settings.first(sent) - 1)
-        self._note_read(sent, number, now)
-        table = self._tables.batch
-        query = (
-            select(table)
-            .where(self._of(sent), table.c.seq > number)
-            .order_by(table.c.seq)
-            .limit(self._settings.files_per_page)
-        )
-
-        def work(connection: Connection) -> list[tuple[Any, list[Any]]]:
-            heads = connection.execute(query).all()
-            return [(head, self._lines(connection, head.batch_id)) for head in heads]
-
-        found = self._database.read(f"reading answers to {sent}", work)
         for head, lines in found:
             if head.seq != number + 1 or head.status not in DONE:
                 if any(later.status in DONE for later, _ in found if later.seq > number + 1):
@@ -250,7 +253,7 @@ class SqlCarrier(Carrier):
                         f"{head.batch_id} is {head.status}" if head.seq == number + 1 else "it is not there"
                     )
                     look.gap = look.gap or (
-                        f"{sent} {number + 1:08d} has no answer ({there}), later batches have; "
+                        f"{_sent(interface)} {number + 1:08d} has no answer ({there}), later batches have; "
                         "see to the ERP's posting job"
                     )
                 return
@@ -302,28 +305,49 @@ class SqlCarrier(Carrier):
         )
         return True
 
-    def _note_read(self, interface: str, number: int, now: datetime) -> None:
-        """Note on the batches up to ``number`` that their answers were recorded."""
+    def _answered(self, connection: Connection, interface: str, number: int) -> list[Answered]:
+        """The batches after ``number``, with their lines where the job is done."""
+        head, line = self._tables.batch, self._tables.line
+        query = (
+            select(head)
+            .where(self._of(interface), head.c.seq > number)
+            .order_by(head.c.seq)
+            .limit(self._settings.files_per_page)
+        )
+        found: list[Answered] = []
+        for batch in connection.execute(query).all():
+            lines = select(line).where(line.c.batch_id == batch.batch_id).order_by(line.c.line_no)
+            found.append((batch, list(connection.execute(lines)) if batch.status in DONE else []))
+        return found
+
+    def _unnoted(self, interface: str, number: int) -> ColumnElement[bool]:
         table = self._tables.batch
-        answered = and_(
+        return and_(
             self._of(interface),
             table.c.seq <= number,
             table.c.status.in_(DONE),
             table.c.answer_read_at.is_(None),
         )
-        query = select(func.count()).select_from(table).where(answered)
-        if self._database.read("reading answers", lambda connection: connection.scalar(query)):
-            change = update(table).where(answered).values(answer_read_at=now.astimezone(UTC))
-            self._database.write("noting what was read", lambda connection: connection.execute(change))
 
-    def _lines(self, connection: Connection, batch_id: str) -> list[Any]:
-        table = self._tables.line
-        query = select(table).where(table.c.batch_id == batch_id).order_by(table.c.line_no)
-        return list(connection.execute(query))
+    def _note_read(self, numbers: Mapping[str, int], now: datetime) -> None:
+        """Note on the batches up to ``numbers`` that their answers were recorded."""
+        table = self._tables.batch
 
-    def _of(self, interface: str) -> Any:
+        def work(connection: Connection) -> None:
+            for interface, number in numbers.items():
+                change = update(table).where(self._unnoted(_sent(interface), number))
+                connection.execute(change.values(answer_read_at=now.astimezone(UTC)))
+
+        self._database.write("noting what was read", work)
+
+    def _of(self, interface: str) -> ColumnElement[bool]:
         table = self._tables.batch
         return and_(table.c.iface == interface, table.c.company == self._settings.company)
+
+
+def _sent(interface: str) -> str:
+    """The outbound interface that a response interface answers."""
+    return interface.removesuffix(RESPONSE)
 
 
 def _staged(line: Any) -> Staged:

@@ -102,7 +102,7 @@ def meaning(error: DBAPIError) -> Meaning:
         return _LOGIN
     if "does not exist" in said and "database" in said:
         return BY_SQLSTATE["3D000"]
-    if "too many clients" in said or "remaining connection slots" in said:
+    if "too many c" in said or "remaining connection slots" in said:
         return _BUSY
     return _DOWN
 

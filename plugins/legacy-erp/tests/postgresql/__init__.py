@@ -1,0 +1,1 @@
+"""The staging tables in a PostgreSQL that runs."""
