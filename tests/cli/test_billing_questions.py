@@ -83,6 +83,12 @@ def test_facts_behind_a_number_are_left_out_with_what_they_led_to(daemon: Daemon
     assert (verdict["read"], verdict["equal"], verdict["differences"]) == (1, 1, [])
 
 
+def test_the_books_are_proven_while_the_daemon_runs_on(daemon: Daemon) -> None:
+    verdict = ask_json(daemon, "audit", "verify")
+    assert (verdict["findings"], verdict["events"] + verdict["unsealed"]) == ([], 2)
+    assert ask(daemon, "audit", "verify").stdout.startswith("the books are whole: ")
+
+
 def test_a_process_that_does_not_run_is_a_wrong_use(daemon: Daemon) -> None:
     done = ask(daemon, "audit", "replay", "--process", "burn")
     assert (done.returncode, done.stdout) == (2, "")

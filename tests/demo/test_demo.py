@@ -1,10 +1,12 @@
 """One run of the demo, as anybody's first command: what it prints, and what its store tells afterwards."""
 
 import json
+import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import closing
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -82,7 +84,30 @@ def test_nothing_was_left_open_or_unbroken(demo: Run) -> None:
     assert demo.ask("exception", "list") == []
     (letter,) = demo.ask("exception", "list", "--state", "any", "--error-class", "period")
     assert letter["state"] == "resolved"
-    assert demo.isthmus("audit", "verify").stdout == "the audit trail is whole\n"
+
+
+def test_the_books_are_proven_and_who_changes_a_charge_is_named(demo: Run) -> None:
+    verdict = demo.ask("audit", "verify")
+    assert (verdict["findings"], verdict["unsealed"]) == ([], 0)
+    assert verdict["events"] == len(demo.ask("event", "list", "--limit", "100000"))
+    assert min(verdict["receipts"], verdict["acts"], verdict["anchors"]) > 0
+    charge = demo.ask("event", "list", "--kind", "charge.determined", "--limit", "1")[0]
+    with closing(sqlite3.connect(demo.kept / "state" / "isthmus.db")) as file:
+        (guard,) = file.execute(
+            "SELECT sql FROM sqlite_schema WHERE name = 'log_is_not_rewritten'"
+        ).fetchone()
+        file.execute("DROP TRIGGER log_is_not_rewritten")
+        change = "UPDATE log SET payload = replace(payload, ?, ?) WHERE seq = ?"
+        file.execute(change, ('"amount":"', '"amount":"1', charge["seq"]))
+        file.commit()
+        done = demo.isthmus("audit", "verify", "--offline")
+        file.execute(change, ('"amount":"1', '"amount":"', charge["seq"]))
+        file.execute(guard)
+        file.commit()
+    assert done.returncode == 1
+    assert done.stdout.splitlines()[1].split()[:3] == ["events", str(charge["seq"]), "changed"]
+    assert "1 rows are not as they were" in done.stdout
+    assert demo.isthmus("audit", "verify", "--offline").stdout.startswith("the books are whole: ")
 
 
 ROAD = [

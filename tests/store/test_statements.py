@@ -110,6 +110,8 @@ LOG_ROW = "INSERT INTO log (id, type, entity, subject, thread, revision, recorde
         pytest.param("DELETE FROM receipts", id="delete a receipt"),
         pytest.param("UPDATE audit SET actor = 'x'", id="rewrite the audit trail"),
         pytest.param("DELETE FROM audit", id="delete from the audit trail"),
+        pytest.param("UPDATE seals SET digests = x'00'", id="rewrite a seal"),
+        pytest.param("DELETE FROM seals", id="delete a seal"),
     ],
 )
 def test_what_is_kept_for_good_cannot_be_changed(schema: sqlite3.Connection, forbidden: str) -> None:
@@ -118,6 +120,7 @@ def test_what_is_kept_for_good_cannot_be_changed(schema: sqlite3.Connection, for
         schema.execute(f"{LOG_ROW} VALUES ('a', 't', 'e', 's', 't', 1, '', '{{}}')")
         schema.execute("INSERT INTO receipts VALUES ('erp', 1, 'INV-1', '', '')")
         schema.execute("INSERT INTO audit VALUES (1, '', 'ada', 'x', '{}', x'00', x'00')")
+        schema.execute("INSERT INTO seals VALUES (1, '(log)', 0, 1, x'00', x'00')")
         with pytest.raises(sqlite3.IntegrityError, match=r"append-only|kept"):
             schema.execute(forbidden)
     finally:

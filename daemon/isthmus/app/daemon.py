@@ -20,6 +20,7 @@ from isthmus.app.gates import ChargeGate, wake_when_opened
 from isthmus.app.misfits import misfits
 from isthmus.app.parking import StoreParking
 from isthmus.app.recorder import CONFIRMED, record_configuration
+from isthmus.app.sealer import Sealer
 from isthmus.app.snapshots import take_snapshots
 from isthmus.app.wiring import carrier, delivery_lanes, process_lanes, siblings
 from isthmus.config import Config
@@ -39,6 +40,7 @@ from isthmus.runtime.patience import wait_out
 from isthmus.runtime.pulse import watch_loop
 from isthmus.runtime.supervisor import supervise
 from isthmus.sdk.connector import Connector, Opened
+from isthmus.store.anchors import ANCHORS_NAME
 from isthmus.store.errors import StoreFailed, StoreFull
 from isthmus.store.face import Store, Tx
 
@@ -78,7 +80,9 @@ class Daemon:
         self.lanes = delivery_lanes(config)
         self.processes = process_lanes(config)
         self.peers = {instance: Peer(instance) for instance in config.connectors}
-        self.desk = Desk(self.store, now=now, ring=lambda lane: self.bells.of(lane).ring())
+        anchors = config.daemon.state_dir / ANCHORS_NAME
+        self.sealer = Sealer(self.store, now, anchors)
+        self.desk = Desk(self.store, now=now, ring=lambda lane: self.bells.of(lane).ring(), anchors=anchors)
         self.draining = False
         self.ready = False
         self.full_lanes: set[str] = set()
@@ -179,6 +183,7 @@ class Daemon:
             guards.start_soon(self._supervise, "planner-lag", self._count_planner_lag)
             guards.start_soon(self._supervise, CALENDAR, self.calendar.run)
             guards.start_soon(self._supervise, "gates", self._open_gates)
+            guards.start_soon(self._supervise, "sealer", self.sealer.run)
             async with trio.open_nursery() as connectors:
                 for instance, actor in self.connector_actors.items():
                     connectors.start_soon(self._supervise, instance, actor.run)

@@ -126,6 +126,8 @@ async def run(bound: Bound, *, told: Callable[[str], None] = lambda line: None) 
             told("ready")
         with trio.CancelScope(shield=True, deadline=trio.current_time() + 5):
             await _note(store, daemon, "stop")
+            await daemon.sealer.seal()
+            await daemon.sealer.anchor()
 
 
 def _describe(daemon: Daemon, bound: Bound, sqlite: str) -> None:

@@ -12,6 +12,7 @@ from isthmus.cli.places import config_directory, places
 from isthmus.ops.client import AdminBroken, AdminBusy, AdminRefused, AdminUnreachable, Client
 from isthmus.ops.client import connected as admin_client
 from isthmus.ops.desk import Desk, NotFound
+from isthmus.store.anchors import ANCHORS_NAME
 from isthmus.store.open import DATABASE_NAME, open_store
 
 T = TypeVar("T")
@@ -20,7 +21,7 @@ __all__ = ["ask_store", "connected"]
 
 
 @asynccontextmanager
-async def connected(config: Path | None) -> AsyncIterator[Client]:
+async def connected(config: Path | None, *, patience_s: float = 30.0) -> AsyncIterator[Client]:
     """A client of the daemon that runs with this configuration.
 
     Raises:
@@ -28,7 +29,7 @@ async def connected(config: Path | None) -> AsyncIterator[Client]:
     """
     _, socket = places(config_directory(config))
     _look_at(socket)
-    async with admin_client(socket) as client:
+    async with admin_client(socket, patience_s=patience_s) as client:
         try:
             yield client
         except AdminUnreachable as error:
@@ -65,6 +66,7 @@ async def ask_store(config: Path | None, question: Callable[[Desk], Awaitable[T]
         raise Leave(PROBLEMS, f"{state_dir}: nothing was ever stored here")
     async with open_store(state_dir, holder="isthmus --offline") as store:
         try:
-            return await question(Desk(store, now=lambda: datetime.now(UTC)))
+            anchors = state_dir / ANCHORS_NAME
+            return await question(Desk(store, now=lambda: datetime.now(UTC), anchors=anchors))
         except NotFound as error:
             raise Leave(PROBLEMS, str(error)) from error

@@ -128,6 +128,9 @@ def admin_app(desk: Desk, acts: Acts) -> ASGIApp:
             limit=query.limit,
         )
 
+    async def verified(request: Request) -> object:
+        return await desk.verify()
+
     async def retry(request: Request) -> object:
         order = await _order(request, RetryOrder)
         return await desk.retry(
@@ -168,6 +171,7 @@ def admin_app(desk: Desk, acts: Acts) -> ASGIApp:
         ("GET", "/v1/trace/{key:path}", trace),
         ("GET", "/v1/billing/explain/{key:path}", explained),
         ("GET", "/v1/exceptions", exceptions),
+        ("GET", "/v1/audit/verify", verified),
         ("POST", "/v1/exceptions/retry", retry),
         ("POST", "/v1/events/replay", replay),
         ("POST", "/v1/resume", resume),

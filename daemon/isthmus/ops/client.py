@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from isthmus.sdk.errors import ConnectorError
-from isthmus.sdk.http import Http, open_http, over_socket
+from isthmus.sdk.http import Http, HttpLimits, open_http, over_socket
 
 __all__ = ["AdminBroken", "AdminBusy", "AdminRefused", "AdminUnreachable", "Client", "connected"]
 
@@ -66,10 +66,16 @@ class Client:
 
 
 @asynccontextmanager
-async def connected(socket: Path) -> AsyncIterator[Client]:
-    """A client of the daemon behind an admin socket."""
+async def connected(socket: Path, *, patience_s: float = 30.0) -> AsyncIterator[Client]:
+    """A client of the daemon behind an admin socket.
+
+    Args:
+        patience_s: The longest one answer may take.
+    """
     headers = {"x-isthmus-user": getpass.getuser()}
-    async with open_http("http://localhost", headers=headers, transport=over_socket(socket)) as http:
+    limits = HttpLimits(deadline_s=patience_s)
+    transport = over_socket(socket)
+    async with open_http("http://localhost", headers=headers, limits=limits, transport=transport) as http:
         yield Client(http)
 
 

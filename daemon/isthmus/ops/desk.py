@@ -5,15 +5,18 @@ Every act is written to the audit trail in the transaction that does it, with wh
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
+from pathlib import Path
 from typing import Any, Literal
 
 import msgspec
+import trio
 
 from isthmus.ops.explain import Explanation, explain
 from isthmus.ops.story import Step, tell
-from isthmus.store import audit, cursors, dead_letters, deliveries, lanes, receipts
+from isthmus.store import anchors, audit, cursors, dead_letters, deliveries, lanes, receipts
 from isthmus.store import log as event_log
 from isthmus.store.face import Store, Tx
+from isthmus.store.proof import Proof, Verdict
 
 __all__ = ["Desk", "Done", "EventLine", "EventPage", "ExceptionLine", "NotFound", "Replay"]
 
@@ -120,14 +123,17 @@ class Desk:
         *,
         now: Callable[[], datetime],
         ring: Callable[[str], None] = lambda lane: None,
+        anchors: Path | None = None,
     ) -> None:
         """
         Args:
             ring: Wakes a lane that was given work.
+            anchors: The file of the audit chain's anchors; None where there is none.
         """
         self._store = store
         self._now = now
         self._ring = ring
+        self._anchors = anchors
 
     async def events(
         self, *, kind: str | None = None, key: str | None = None, after: int = 0, limit: int = 50
@@ -357,9 +363,22 @@ class Desk:
         """The figures of `status` and the gauges: one read of small tables."""
         return await self._store.read(_books)
 
-    async def verify(self) -> int | None:
-        """Walk the audit chain; the first row that does not fit, or None."""
-        return await self._store.read(audit.verify)
+    async def verify(self, progress: Callable[[int, int], None] = lambda at, of: None) -> Verdict:
+        """Prove acts, events and receipts against their seals and anchors, in many short reads.
+
+        Args:
+            progress: Hears how many acts of how many were looked at.
+
+        Raises:
+            ValueError: the file of anchors is not one.
+        """
+        known = [] if self._anchors is None else anchors.read(self._anchors)
+        proof = Proof(known)
+        while not proof.done:
+            await self._store.read(proof.step)
+            progress(proof.at, proof.of or 0)
+            await trio.lowlevel.checkpoint()
+        return proof.verdict()
 
 
 class Books(msgspec.Struct, frozen=True, kw_only=True):

@@ -5,6 +5,7 @@ from datetime import datetime
 
 import msgspec
 
+from isthmus.store import seals
 from isthmus.store.face import Row, Tx
 from isthmus.store.instants import from_text, to_text
 
@@ -29,7 +30,12 @@ def add_many(tx: Tx, lane: str, done: Iterable[tuple[int, str, str]], now: datet
         How many were new.
     """
     at = to_text(now)
-    return tx.many("receipt_add", [(lane, seq, remote_id, detail, at) for seq, remote_id, detail in done])
+    rows = [(lane, seq, remote_id, detail, at) for seq, remote_id, detail in done]
+    sealed = seals.upto(tx, lane)
+    late = [seq for _, seq, *_ in rows if seq <= sealed and get(tx, lane, seq) is None]
+    for seq in late:
+        tx.run("late_receipt_add", lane=lane, seq=seq)
+    return tx.many("receipt_add", rows)
 
 
 def add(tx: Tx, lane: str, seq: int, remote_id: str, now: datetime, detail: str = "") -> bool:

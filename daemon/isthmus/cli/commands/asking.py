@@ -7,15 +7,21 @@ __all__ = ["ask", "offline_ask"]
 
 
 def ask(
-    method: str, path: str, config: Path | None, *, order: dict[str, Any] | None = None, **params: Any
+    method: str,
+    path: str,
+    config: Path | None,
+    *,
+    order: dict[str, Any] | None = None,
+    patience_s: float = 30.0,
+    **params: Any,
 ) -> Any:
-    """One question to the running daemon."""
+    """One question to the running daemon, which may take ``patience_s`` seconds to answer."""
     import trio
 
     from isthmus.cli.client import connected
 
     async def main() -> Any:
-        async with connected(config) as client:
+        async with connected(config, patience_s=patience_s) as client:
             if method == "GET":
                 return await client.get(path, **params)
             return await client.post(path, order, **params)

@@ -4,9 +4,7 @@ from typing import Annotated
 
 from cyclopts import App, Parameter
 
-from isthmus.cli.commands.asking import offline_ask
 from isthmus.cli.commands.options import ConfigDir, Offline, Output
-from isthmus.cli.exits import PROBLEMS
 
 __all__ = ["audit"]
 
@@ -14,14 +12,14 @@ audit = App(name="audit", help="Who did what, and whether the trail is whole.")
 
 
 @audit.command(name="verify")
-def audit_verify(*, config: ConfigDir = None) -> int:
-    """Walk the audit trail of a daemon that does not run; names the first row that does not fit.
+def audit_verify(*, offline: Offline = False, config: ConfigDir = None, output: Output = "table") -> int:
+    """Prove that no act, event or receipt was changed, removed, added or swapped; exit 1 names what was.
 
-    Example: isthmus audit verify --config /etc/isthmus
+    Example: isthmus audit verify
     """
-    broken = offline_ask(config, lambda desk: desk.verify())
-    print("the audit trail is whole" if broken is None else f"the audit trail breaks at row {broken}")
-    return 0 if broken is None else PROBLEMS
+    from isthmus.cli.proving import print_verdict
+
+    return print_verdict(config, offline=offline, output=output)
 
 
 @audit.command(name="replay")

@@ -6,10 +6,12 @@ INSERT INTO audit (seq, at, actor, act, detail, prev, hash) VALUES (:seq, :at, :
 -- The end of the chain.
 SELECT seq, hash FROM audit WHERE seq = (SELECT max(seq) FROM audit);
 
--- name: audit_at
--- The hash of one link.
-SELECT hash FROM audit WHERE seq = :seq;
-
 -- name: audit_page
 -- A page of the trail, oldest first.
 SELECT seq, at, actor, act, detail, prev, hash FROM audit WHERE seq > :after ORDER BY seq LIMIT :limit;
+
+-- name: audit_chain
+-- A page of the trail to be verified. Text is read as bytes: what was tampered with need not be text any more.
+SELECT seq, CAST(at AS BLOB), CAST(actor AS BLOB), CAST(act AS BLOB), CAST(detail AS BLOB),
+       CAST(prev AS BLOB), CAST(hash AS BLOB)
+FROM audit WHERE seq > :after AND seq <= :upto ORDER BY seq LIMIT :limit;

@@ -12,6 +12,10 @@ ON CONFLICT (id) DO NOTHING;
 -- The newest seq. Rows are never deleted, so it is also the number of events.
 SELECT coalesce(max(seq), 0) FROM log;
 
+-- name: log_seqs_after
+-- Which events there are, to find one that is missing.
+SELECT seq FROM log WHERE seq > :after ORDER BY seq LIMIT :limit;
+
 -- name: log_stale_after
 -- How many of the rows added after a seq were stale.
 SELECT count(*) FROM log WHERE seq > :seq AND stale = 1;
