@@ -403,6 +403,14 @@ def test_what_a_project_is_expected_to_bring(
     assert (said.currency, said.as_of, said.project) == ("EUR", NOW, "P1")
 
 
+def test_earned_is_what_was_charged_so_that_a_total_counts_nothing_twice() -> None:
+    capped = replace(HOURLY, cap_amount=D("5000.00"), expenses=True)
+    firm = Firm(capped, FEE).tell(WEEK, "time e r1 8.00 10-05", "expense x r1 40.00 10-05", "tick 10-02")
+    said = firm.said()
+    assert (str(said.earned), str(said.backlog)) == ("1140.00", "4800.00")
+    assert months(said) == {"2026-10": "4340.00 40.00 h", "2026-12": "600.00 0.00 h"}
+
+
 @pytest.mark.parametrize(
     ("currency", "rate", "expected", "backlog"),
     [

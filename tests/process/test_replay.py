@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from decimal import Decimal
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -11,27 +12,41 @@ import trio
 from isthmus.events import TimeAndMaterials
 from isthmus.process.actor import ProcessSurroundings, run_analytical, run_process
 from isthmus.process.replay import Difference, Entry, Replay
-from isthmus.process.rules import time_and_materials
+from isthmus.process.rules import forecast, forecast_outlook, time_and_materials
 from isthmus.process.rules.billing import Billing
 from isthmus.process.rules.burn import BurnProcess
+from isthmus.process.rules.forecast import ForecastProcess
 from isthmus.process.rules.plan import Plan
+from isthmus.process.rules.utilization import UtilizationProcess
 from isthmus.runtime.doorbell import Doorbells
 from isthmus.store import lanes, log
 from isthmus.store.face import Store, Tx
 from isthmus.store.open import open_memory_store
 from tests.delivery.given import now
 from tests.process.conftest import Ledger
+from tests.process.planning import planning
 
+CAPPED = TimeAndMaterials(line="T", default_rate=Decimal("100.00"), cap_amount=Decimal("700.00"))
 PROCESSES: dict[str, Any] = {"money": (Billing(), None), "hours": (BurnProcess(), None)}
+ANALYTICAL: dict[str, Any] = {
+    "hours": (BurnProcess(), None),
+    "outlook": (ForecastProcess(), None),
+    "weeks": (UtilizationProcess(), None),
+}
 
 
 async def recorded(*sentences: str) -> tuple[list[Entry], dict[str, int]]:
     """A log as the actors wrote it, and how far each of them has read."""
     book = Ledger()
     book.tell("project P1")
-    book.sign(TimeAndMaterials(line="T", default_rate=Decimal("100.00"), cap_amount=Decimal("700.00")))
+    book.sign(CAPPED)
     for sentence in sentences:
-        book.tell(sentence)
+        if sentence.startswith("amend"):
+            book.amend(2, CAPPED, effective_on="10-20")
+        elif sentence.split()[0] in ("plan", "unplan", "resource"):
+            book.told.append(planning(sentence))
+        else:
+            book.tell(sentence)
     bells = Doorbells()
     async with open_memory_store(now=now) as store:
 
@@ -42,7 +57,8 @@ async def recorded(*sentences: str) -> tuple[list[Entry], dict[str, int]]:
 
         async with trio.open_nursery() as nursery:
             nursery.start_soon(run_process, Billing(), around("money"))
-            nursery.start_soon(lambda: run_analytical(BurnProcess(), around("hours"), lag_window_s=2.0))
+            for lane, (process, _) in ANALYTICAL.items():
+                nursery.start_soon(partial(run_analytical, process, around(lane), lag_window_s=2.0))
             for fact in book.told:
                 await store.write(lambda tx, fact=fact: log.append(tx, [fact], now()))  # type: ignore[misc]
                 bells.ring_all()
@@ -71,9 +87,11 @@ async def _read(store: Store) -> tuple[list[Entry], dict[str, int]]:
     return await store.read(unit)
 
 
-def replayed(entries: list[Entry], positions: dict[str, int]) -> tuple[int, list[Difference]]:
+def replayed(
+    entries: list[Entry], positions: dict[str, int], processes: dict[str, Any] = PROCESSES
+) -> tuple[int, list[Difference]]:
     """How many statements agree, and what differs."""
-    replay = Replay(PROCESSES)
+    replay = Replay(processes)
     replay.expect(entries)
     replay.take(entries)
     verdicts = replay.verdicts(positions)
@@ -82,6 +100,7 @@ def replayed(entries: list[Entry], positions: dict[str, int]) -> tuple[int, list
     ]
 
 
+TICK = forecast._tick
 HISTORY = (
     "time a r1 2.00 10-05",
     "time b r1 8.00 10-05",
@@ -99,6 +118,55 @@ async def test_the_same_rules_say_the_same() -> None:
     derived = [entry for entry in entries if entry.id.startswith(("billing/", "burn/"))]
     assert {entry.kind for entry in derived} >= {"charge.determined", "charge.held", "burn.revised"}
     assert replayed(entries, positions) == (len(derived), [])
+
+
+PLANNED = (
+    "resource R1 40.00",
+    "plan A R1 consulting 10-05 10-14 8.00",
+    "tick 10-05",
+    "time a r1 2.00 10-05",
+    "plan B R2 design 10-12 10-23 4.00 tentative",
+    "stage on_hold r1",
+    "stage active r2",
+    "time a r2 2.00 10-06",
+    "plan A R1 consulting 10-05 10-14 8.00 r2",
+    "amend",
+    "untime a r3",
+    "resource R2 20.00",
+    "unplan B 10-19 r2",
+    "tick 12-01",
+    "plan C R1 consulting 12-07 12-08 8.00",
+)
+
+
+async def test_what_was_said_of_months_and_weeks_is_said_again() -> None:
+    entries, positions = await recorded(*PLANNED)
+    said = [entry for entry in entries if entry.id.startswith(("burn/", "forecast/", "utilization/"))]
+    kinds = [entry.kind for entry in said]
+    assert kinds.count("forecast.revised") >= 4
+    assert kinds.count("utilization.revised") >= 4
+    assert replayed(entries, positions, ANALYTICAL) == (len(said), [])
+
+
+async def test_another_working_week_shows_in_the_statements_that_look_ahead(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    entries, positions = await recorded(*PLANNED)
+    monkeypatch.setattr(forecast_outlook, "working_days", lambda first, last: max(0, (last - first).days + 1))
+    _, differences = replayed(entries, positions, ANALYTICAL)
+    assert {(each.what, each.process, *each.changed) for each in differences} == {
+        ("differs", "forecast", "months")
+    }
+
+
+async def test_mutant_a_tick_that_names_no_project_is_found_by_the_replay(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Whatever a statement is made of must name its key: a replay states it right after its basis."""
+    monkeypatch.setattr(forecast, "_tick", lambda event, states: TICK(event, states) and set())
+    entries, positions = await recorded("plan A R1 consulting 10-05 10-14 8.00", "tick 12-01")
+    _, differences = replayed(entries, positions, ANALYTICAL)
+    assert differences != []
 
 
 async def test_a_changed_rule_shows_exactly_the_charges_that_would_differ(

@@ -34,7 +34,10 @@ class ForecastRevised(BusinessEvent, frozen=True, kw_only=True, tag="forecast.re
     as_of: Instant
     months: list[ForecastMonth]
     backlog: Amount
+    """Contract value still to be earned."""
     basis: list[str]
+    earned: Amount | None = None
+    """Net of the charges so far, expenses included; None from releases that did not look ahead."""
 
 
 class UtilizationRevised(BusinessEvent, frozen=True, kw_only=True, tag="utilization.revised/1"):

@@ -5,6 +5,7 @@ from decimal import Decimal
 from typing import Any, Literal
 
 import pytest
+from msgspec.structs import replace
 
 from isthmus.events import (
     DemandRevised,
@@ -191,6 +192,40 @@ def test_the_budget_of_an_outlook_is_what_came_and_what_is_still_to_come() -> No
     assert translate.outlook_text(event) == (
         "2026-10 937.50 EUR 8.00 h; 2026-11 -37.50 EUR 8.00 h; backlog 9100.00 EUR"
     )
+
+
+def test_months_that_look_ahead_are_not_added_to_the_backlog_they_are_part_of() -> None:
+    event = replace(
+        outlook([("2026-10", "937.50"), ("2026-11", "9000.00")], "9100.00"), earned=Decimal("900.00")
+    )
+    assert translate.outlook_budget(event) == Decimal("10000.00")
+
+
+def test_tentative_and_unpaid_hours_stand_beside_their_month() -> None:
+    month = ForecastMonth(
+        month="2026-10",
+        revenue=Decimal("937.50"),
+        hours=Decimal("8.00"),
+        tentative_revenue=Decimal("800.00"),
+        tentative_hours=Decimal("7.00"),
+        unpaid_hours=Decimal("3.50"),
+    )
+    assert translate.outlook_text(replace(outlook([], "0.00"), months=[month])) == (
+        "2026-10 937.50 EUR 8.00 h (+ 800.00 EUR 7.00 h tentative) (3.50 h unpaid); backlog 0.00 EUR"
+    )
+
+
+def test_a_plan_of_many_years_is_cut_to_what_people_read() -> None:
+    months = [(f"{2024 + number // 12}-{number % 12 + 1:02}", "100.00") for number in range(120)]
+    words = translate.outlook_text(outlook(months, "0.00")).split("; ")
+    at = NOW.year * 12 + NOW.month - 1 - 2024 * 12
+    assert words[0].startswith("until ") and words[0].endswith(
+        f" {(at - 12) * 100}.00 EUR {(at - 12) * 8}.00 h"
+    )
+    assert words[-2].startswith("from ") and words[-2].endswith(
+        f" {(120 - at - 24) * 100}.00 EUR {(120 - at - 24) * 8}.00 h"
+    )
+    assert (words[13][:7], len(words)) == (f"{NOW:%Y-%m}", 12 + 24 + 3)
 
 
 def test_an_outlook_without_amounts_leaves_the_budget_alone() -> None:

@@ -18,6 +18,7 @@ from isthmus.events.control import CalendarTicked, ChangeOrderStepped
 from isthmus.events.finance import ChargeDetermined, ChargeHeld
 from isthmus.events.master import AssignmentChanged, AssignmentEnded, ProjectStageChanged
 from isthmus.events.planning import ForecastRevised
+from isthmus.events.values import quantum
 from isthmus.events.work import MilestoneAchieved, MilestoneReopened, TimeApproved, TimeUnapproved
 from isthmus.process.face import States
 from isthmus.process.rules import index
@@ -109,9 +110,10 @@ class ForecastProcess:
             return []
         entity, currency = contracts[0].versions[-1].entity, contracts[0].newest.currency
         found = _look_ahead(key, site, contracts, entity, currency, states)
-        said = hashlib.sha256(
-            msgspec.json.encode([entity, currency, found.months, str(found.backlog)])
-        ).hexdigest()
+        earned = sum((month.revenue for month in site.charged.get(currency, {}).values()), ZERO)
+        earned = earned.quantize(quantum(currency))
+        content = [entity, currency, found.months, str(found.backlog), str(earned)]
+        said = hashlib.sha256(msgspec.json.encode(content)).hexdigest()
         if said == site.said and not site.owed:
             return []
         states.put(f"project:{key}", replace(site, said=said, owed=False))
@@ -128,6 +130,7 @@ class ForecastProcess:
                 as_of=as_of,
                 months=found.months,
                 backlog=found.backlog,
+                earned=earned,
                 basis=basis,
             )
         ]

@@ -1,6 +1,7 @@
 """Runn's words into ours and back. Pure: no clock, no I/O."""
 
-from collections.abc import Mapping
+from bisect import bisect_left
+from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Any, Literal
@@ -10,6 +11,7 @@ from isthmus.events import (
     AssignmentEnded,
     BurnRevised,
     DemandRevised,
+    ForecastMonth,
     ForecastRevised,
     ProjectCreated,
     ProjectStageChanged,
@@ -35,6 +37,7 @@ STATE_OF_STAGE: Mapping[str, Mapping[str, bool]] = {
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _WORK_DAYS = 5
+_MONTHS_BEHIND, _MONTHS_AHEAD = 12, 24
 
 
 def instant(text: object) -> datetime:
@@ -195,15 +198,47 @@ def demand_text(event: DemandRevised) -> str:
 
 
 def outlook_budget(event: ForecastRevised) -> Decimal | None:
-    """What the project brought plus what is still to be earned; None where neither is known."""
-    total = sum((month.revenue for month in event.months), event.backlog)
+    """What the project brought plus what is still to be earned; None where neither is known.
+
+    The months of a forecast that looks ahead have part of the backlog in them, so they are not added up.
+    """
+    earned = event.earned
+    if earned is None:
+        earned = sum((month.revenue for month in event.months), Decimal(0))
+    total = earned + event.backlog
     return total if total > 0 else None
 
 
 def outlook_text(event: ForecastRevised) -> str:
-    """The months of an outlook for people: ``2026-10 12000.00 EUR 96.00 h; backlog 3000.00 EUR``."""
-    months = [f"{m.month} {m.revenue} {event.currency} {m.hours} h" for m in event.months]
-    return "; ".join([*months, f"backlog {event.backlog} {event.currency}"])
+    """The months of an outlook for people: ``2026-10 12000.00 EUR 96.00 h; backlog 3000.00 EUR``.
+
+    What is tentative stands beside its month, and hours that nobody pays for. A text field is for reading: of
+    many years, months far behind or ahead of ``as_of`` are one sum.
+    """
+    names = [month.month for month in event.months]
+    today = bisect_left(names, f"{event.as_of:%Y-%m}")
+    first, last = max(0, today - _MONTHS_BEHIND), today + _MONTHS_AHEAD
+    words = [_month_text(month, event.currency) for month in event.months[first:last]]
+    if first:
+        words.insert(0, f"until {names[first - 1]} {_sum_text(event.months[:first], event.currency)}")
+    if event.months[last:]:
+        words.append(f"from {names[last]} {_sum_text(event.months[last:], event.currency)}")
+    return "; ".join([*words, f"backlog {event.backlog} {event.currency}"])
+
+
+def _month_text(month: ForecastMonth, currency: str) -> str:
+    text = f"{month.month} {month.revenue} {currency} {month.hours} h"
+    if month.tentative_hours or month.tentative_revenue:
+        text += f" (+ {month.tentative_revenue} {currency} {month.tentative_hours} h tentative)"
+    if month.unpaid_hours:
+        text += f" ({month.unpaid_hours} h unpaid)"
+    return text
+
+
+def _sum_text(months: Sequence[ForecastMonth], currency: str) -> str:
+    revenue = sum((month.revenue for month in months), Decimal(0))
+    hours = sum((month.hours for month in months), Decimal(0))
+    return f"{revenue} {currency} {hours} h"
 
 
 def person_name(event: ResourceChanged) -> dict[str, str]:
