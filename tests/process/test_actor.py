@@ -390,6 +390,24 @@ async def test_facts_that_never_pause_are_stated_once_per_window_all_the_same(st
     assert done.totals[-1][1] == "300.00"
 
 
+async def test_many_keys_of_one_window_are_stated_in_turns(store: Store) -> None:
+    said: list[int] = []
+
+    class Counted(DyingStore):
+        """Notes how many statements a transaction makes."""
+
+        async def write(self, unit: Callable[[Tx], T]) -> T:
+            before = await self.read(log.head)
+            done = await super().write(unit)
+            said.append(await self.read(log.head) - before)
+            return done
+
+    await tell(store, (work(f"e{n}", project=f"P{n}") for n in range(2 * BATCH + 50)))
+    done = await settled(Counted(store), Totals(), 2 * WINDOW_S)
+    assert [each for each in said if each] == [BATCH, BATCH, 50]
+    assert len(done.said) == 2 * BATCH + 50
+
+
 async def test_the_next_window_names_only_what_came_since(store: Store) -> None:
     async with at_work(Totals(), store) as actor:
         for entry in ("e1", "e2"):
