@@ -187,11 +187,12 @@ class SqlCarrier(Carrier):
                     )
 
     def staged(self, interface: str, refs: Mapping[str, int]) -> dict[str, Staged]:
-        table, found = self._tables.line, dict[str, Staged]()
+        table, head, found = self._tables.line, self._tables.batch, dict[str, Staged]()
         wanted = list(refs)
         for at in range(0, len(wanted), REFS_AT_ONCE):
             query = (
-                select(table)
+                select(table, head.c.status.label("batch_status"))
+                .join_from(table, head, table.c.batch_id == head.c.batch_id)
                 .where(
                     table.c.iface == interface,
                     table.c.company == self._settings.company,
@@ -355,7 +356,7 @@ def _staged(line: Any) -> Staged:
         batch_id=line.batch_id,
         line=line.line_no,
         try_no=line.try_no,
-        status=line.status,
+        status="REJECTED" if line.status == "NEW" and line.batch_status == "ERROR" else line.status,
         amount=line.amount if line.posted_amount is None else line.posted_amount,
         erp_no=line.erp_doc_no,
         posted_on=line.posted_on,

@@ -8,6 +8,7 @@ is read twice, and no clock of the database matters.
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
+from itertools import pairwise
 from typing import Any
 
 import msgspec
@@ -58,7 +59,7 @@ class Outlet:
             seen.append(row.id)
         upto = rows[-1].id if look.more else None
         look.top = max([cursor.top, *(row.id for row in rows)])
-        look.gaps = self._gaps(cursor, look.top, seen, upto, now)
+        look.gaps = still_missing(cursor, look.top, seen, upto, now, self._trailing)
         return look
 
     def periods(self, cursor: Cursor) -> Look:
@@ -130,23 +131,6 @@ class Outlet:
                 found.setdefault(row.invoice_no, []).append(row)
         return found
 
-    def _gaps(
-        self, cursor: Cursor, top: int, seen: Iterable[int], upto: int | None, now: datetime
-    ) -> list[Gap]:
-        """What is still missing below ``top``; ``upto`` is where a full page ended.
-
-        A gap older than ``trailing_s`` that was looked into once more and found empty is given up.
-        """
-        fresh = [Gap(first=cursor.top + 1, last=top, missed_at=now)] if top > cursor.top else []
-        left: list[Gap] = []
-        there = sorted(seen)
-        for gap in [*cursor.gaps, *fresh]:
-            unread = upto is not None and gap.last > upto
-            if gap.missed_at + self._trailing <= now and gap not in fresh and not unread:
-                continue
-            left += _without(gap, there)
-        return _bounded(left)
-
     def _arrived(
         self, interface: str, number: int, at: datetime, place: str, records: list[Record]
     ) -> Arrived:
@@ -155,6 +139,28 @@ class Outlet:
             batch=Batch(header={"created": at}, rows=records, totals=NO_TOTALS),
             place=place,
         )
+
+
+def still_missing(
+    cursor: Cursor, top: int, seen: Iterable[int], upto: int | None, now: datetime, trailing: timedelta
+) -> list[Gap]:
+    """What is missing below ``top`` after a page.
+
+    A gap that is older than ``trailing``, was looked into once more and found empty, is given up.
+
+    Args:
+        seen: the identities of the page.
+        upto: where a full page ended; None when there was nothing behind it.
+    """
+    fresh = [Gap(first=cursor.top + 1, last=top, missed_at=now)] if top > cursor.top else []
+    left: list[Gap] = []
+    there = sorted(seen)
+    for gap in [*cursor.gaps, *fresh]:
+        unread = upto is not None and gap.last > upto
+        if gap.missed_at + trailing <= now and gap not in fresh and not unread:
+            continue
+        left += _without(gap, there)
+    return _bounded(left)
 
 
 def _without(gap: Gap, there: Sequence[int]) -> list[Gap]:
@@ -178,12 +184,13 @@ def _bounded(gaps: list[Gap]) -> list[Gap]:
     What lies between is read again then, and dropped as a duplicate.
     """
     gaps = sorted(gaps, key=lambda gap: gap.first)
-    while len(gaps) > GAPS_MAX:
-        at = min(range(len(gaps) - 1), key=lambda n: gaps[n + 1].first - gaps[n].last)
-        near = gaps[at : at + 2]
-        joined = Gap(first=near[0].first, last=near[1].last, missed_at=max(gap.missed_at for gap in near))
-        gaps[at : at + 2] = [joined]
-    return gaps
+    apart = sorted(range(1, len(gaps)), key=lambda n: gaps[n].first - gaps[n - 1].last, reverse=True)
+    starts = [0, *sorted(apart[: GAPS_MAX - 1]), len(gaps)]
+    groups = [gaps[start:end] for start, end in pairwise(starts) if start < end]
+    return [
+        Gap(first=group[0].first, last=group[-1].last, missed_at=max(gap.missed_at for gap in group))
+        for group in groups
+    ]
 
 
 def _values(row: Any) -> dict[str, Value]:
