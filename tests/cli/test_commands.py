@@ -44,6 +44,7 @@ COMMANDS = [
     pytest.param(("event", "show", "1"), id="event show"),
     pytest.param(("event", "trace", "acme:p"), id="event trace"),
     pytest.param(("exception", "list"), id="exception list"),
+    pytest.param(("cursor", "show"), id="cursor show"),
 ]
 
 
@@ -109,6 +110,39 @@ def test_a_dry_run_changes_nothing_and_says_so_by_its_code(daemon: Daemon) -> No
     assert (done.returncode, json.loads(done.stdout)["dry_run"]) == (1, True)
 
 
+def test_a_stream_is_read_again_and_what_is_known_is_not_counted_twice(daemon: Daemon) -> None:
+    rewind = ("cursor", "rewind", "acme", "things", "--to-beginning")
+    done = ask(daemon, *rewind, "--dry-run")
+    assert (done.returncode, done.stdout[:42]) == (1, "acme things would stand at the beginning; ")
+    (before,) = ask_json(daemon, "cursor", "show")
+    assert ask(daemon, *rewind, "--reason", "late import").returncode == 0
+    for _ in range(200):
+        now = ask_json(daemon, "cursor", "show")
+        if now and now[0]["moved_at"] > before["moved_at"]:
+            break
+        time.sleep(0.05)
+    assert now[0]["position"] == before["position"]
+    assert len(ask_json(daemon, "event", "list")) == 1
+
+
+@pytest.mark.parametrize(
+    ("command", "says"),
+    [
+        pytest.param(
+            ("cursor", "rewind", "acme", "things", "--dry-run"), "say either --to TIME", id="no place"
+        ),
+        pytest.param(
+            ("cursor", "rewind", "acme", "things", "--to-beginning"), "say why with --reason", id="no reason"
+        ),
+        pytest.param(("event", "list", "--since", "noon"), "--since 'noon' is no time", id="no time"),
+    ],
+)
+def test_a_wrong_use_is_told(daemon: Daemon, command: tuple[str, ...], says: str) -> None:
+    done = ask(daemon, *command)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert says in done.stderr
+
+
 def test_a_retry_is_sent_once_and_a_second_refusal_is_an_exception_again(daemon: Daemon) -> None:
     (item,) = ask_json(daemon, "exception", "list")
     calls = daemon.config.parent / "calls"
@@ -131,6 +165,16 @@ def test_a_retry_is_sent_once_and_a_second_refusal_is_an_exception_again(daemon:
             ("event", "replay", "--lane", "inn", "--dry-run"), "no delivery lane 'inn'", id="a lane"
         ),
         pytest.param(("exception", "retry", "99", "--dry-run"), "no open exception 99", id="an exception"),
+        pytest.param(
+            ("cursor", "rewind", "acme", "thangs", "--to-beginning", "--dry-run"),
+            "acme has read no stream 'thangs'; cursors are: acme things",
+            id="a stream",
+        ),
+        pytest.param(
+            ("cursor", "rewind", "acme", "things", "--to", "2001-01-01", "--dry-run"),
+            "nobody knows where acme things stood",
+            id="a time before all",
+        ),
         pytest.param(("resume", "acme", "--reason", "x"), "'acme' is not parked", id="what is not parked"),
     ],
 )

@@ -31,7 +31,7 @@ def cursor_moved_first() -> None:
         await store.write(lambda tx: cursors.move(tx, instance, stream, page.next, now))
         if page.events:
             await trio.sleep(0.9)
-        return await record(store, instance, stream, page, now, **known)
+        return await record(store, instance, stream, page, now, **{**known, "begun_at": page.next})
 
     ingest.record = careless  # type: ignore[attr-defined]
 

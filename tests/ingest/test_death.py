@@ -1,8 +1,8 @@
 """The process may die at any moment of reading: no fact is lost and none counts twice."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from datetime import datetime
-from typing import get_args
+from typing import Any, get_args
 
 import pytest
 import trio
@@ -23,11 +23,11 @@ Record = Callable[..., Awaitable[Recorded]]
 
 
 async def cursor_first(
-    store: Store, instance: str, stream: str, page: Page, now: datetime, *, lanes: Sequence[str] = ()
+    store: Store, instance: str, stream: str, page: Page, now: datetime, **given: Any
 ) -> Recorded:
     """The planted bug: the cursor moves in a transaction of its own, before its page is kept."""
     await store.write(lambda tx: cursors.move(tx, instance, stream, page.next, now))
-    return await record(store, instance, stream, page, now, lanes=lanes)
+    return await record(store, instance, stream, page, now, **{**given, "begun_at": page.next})
 
 
 async def page_read_through_a_death(at: int, moment: Moment) -> list[str]:

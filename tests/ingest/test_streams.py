@@ -9,12 +9,14 @@ import trio
 from isthmus.ingest.actor import FULL_PAUSE_S, RECHECK_S
 from isthmus.sdk.connector import Page
 from isthmus.sdk.errors import Fatal, Retryable, Throttled, Unsure
+from isthmus.store import cursors
 from isthmus.store.errors import StoreFull
 from isthmus.store.face import Store, Tx
-from tests.ingest.given import POLL_S, Told, cursor, ids, page, reading, time
+from tests.ingest.given import INSTANCE, POLL_S, START, STREAM, Told, cursor, ids, now, page, reading, time
 from tests.process.dying import DyingStore
 
 T = TypeVar("T")
+BACK = cursors.Mark(START, b"1")
 
 
 async def test_a_stream_is_pulled_at_once_and_then_every_poll_interval(store: Store) -> None:
@@ -218,3 +220,33 @@ async def test_a_page_in_hand_is_recorded_although_reading_was_cancelled(store: 
     async with reading(Told(page(time("e1"), to="1")), SlowToWrite(store)):
         await trio.sleep(1)
     assert (await ids(store), await cursor(store)) == (["psa/time.approved/e1/1"], b"1")
+
+
+async def test_a_stream_that_is_sent_back_reads_on_from_there(store: Store) -> None:
+    source = Told(page(time("e1"), to="1"), page(time("e2"), to="2"), page(to="2"), page(time("e2"), to="2"))
+    async with reading(source, store):
+        await trio.sleep(2 * POLL_S + 1)
+        await store.write(lambda tx: cursors.go_back(tx, INSTANCE, STREAM, BACK, now()))
+        await trio.sleep(POLL_S)
+    assert source.asked_with == [None, b"1", b"2", b"1"]
+    assert await ids(store) == ["psa/time.approved/e1/1", "psa/time.approved/e2/1"], "known facts are dropped"
+
+
+async def test_a_page_on_its_way_while_its_stream_is_sent_back_is_dropped_and_read_again(
+    store: Store,
+) -> None:
+    """Else it would put the cursor where the person has just taken it away from."""
+
+    class Slow(Told):
+        async def pull(self, stream: str, cursor: bytes | None) -> Page:
+            told = await super().pull(stream, cursor)
+            if len(self.asked_with) == 3:
+                await store.write(lambda tx: cursors.go_back(tx, INSTANCE, STREAM, BACK, now()))
+            return told
+
+    source = Slow(page(time("e1"), to="1"), page(time("e2"), to="2"), page(time("e3"), to="3"), page(to="2"))
+    async with reading(source, store):
+        await trio.sleep(2 * POLL_S + 1)
+    assert source.asked_with == [None, b"1", b"2", b"1"]
+    assert await ids(store) == ["psa/time.approved/e1/1", "psa/time.approved/e2/1"]
+    assert await cursor(store) == b"2"

@@ -26,7 +26,8 @@ from isthmus.app.wiring import carrier, delivery_lanes, process_lanes, siblings
 from isthmus.config import Config
 from isthmus.delivery.actor import LaneActor
 from isthmus.delivery.peer import Peer
-from isthmus.ops.desk import Books, Desk
+from isthmus.ops.books import Books
+from isthmus.ops.desk import Desk
 from isthmus.ops.measured import MeasuredStore
 from isthmus.ops.metrics import Metrics
 from isthmus.ops.planner_lag import PlannerLag

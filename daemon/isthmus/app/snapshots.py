@@ -12,7 +12,7 @@ from isthmus.ops.unbilled import open_work_items
 
 if TYPE_CHECKING:
     from isthmus.app.daemon import Daemon
-    from isthmus.ops.desk import Books
+    from isthmus.ops.books import Books
 
 EVERY_S = 5.0
 

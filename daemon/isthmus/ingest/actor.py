@@ -87,16 +87,21 @@ async def read_stream(
     watch = watch or Watch()
     failures = 0
     circle = _Circle()
-    cursor = await store.read(lambda tx: cursors.get(tx, instance, stream))
     while True:
         pause = min(poll_s, RECHECK_S)
         if may_read():
             pause = poll_s
+            # Asked each time: a person may have sent it back.
+            cursor = await store.read(lambda tx: cursors.get(tx, instance, stream))
             try:
                 with trio.fail_after(pull_timeout_s):
                     page = await source.pull(stream, cursor)
                 with trio.CancelScope(shield=True):
-                    recorded = await record(store, instance, stream, page, now(), lanes=lanes)
+                    recorded = await record(
+                        store, instance, stream, page, now(), begun_at=cursor, lanes=lanes
+                    )
+            except cursors.Moved:
+                pause = 0.0
             except Throttled as error:
                 watch.failed(stream, error)
                 pause = poll_s if error.retry_after_s is None else error.retry_after_s
@@ -112,13 +117,12 @@ async def read_stream(
                 pause = FULL_PAUSE_S
             else:
                 failures = 0
-                cursor = page.next
                 watch.pulled(stream, page, recorded)
                 if recorded.new or recorded.woken:
                     announce()
                 if not page.more:
                     circle = _Circle()
-                elif circle.closed_by(cursor):
+                elif circle.closed_by(page.next):
                     circle = _Circle()
                     watch.failed(
                         stream, Retryable("the source leads in a circle of pages; the poll ends here")

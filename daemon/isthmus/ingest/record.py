@@ -26,7 +26,14 @@ class Recorded(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def record(
-    store: Store, instance: str, stream: str, page: Page, now: datetime, *, lanes: Sequence[str] = ()
+    store: Store,
+    instance: str,
+    stream: str,
+    page: Page,
+    now: datetime,
+    *,
+    begun_at: bytes | msgspec.UnsetType | None = msgspec.UNSET,
+    lanes: Sequence[str] = (),
 ) -> Recorded:
     """Keep a page, its links, what it refused and the stream's new cursor.
 
@@ -34,7 +41,11 @@ async def record(
     some time twice on purpose.
 
     Args:
+        begun_at: The cursor the page was asked for with; unset: it does not matter.
         lanes: Deliver to this instance; a link may be what their deliveries wait for.
+
+    Raises:
+        Moved: a person sent the cursor elsewhere meanwhile; nothing of the page is kept.
     """
 
     def unit(tx: Tx) -> Recorded:
@@ -51,7 +62,7 @@ async def record(
         for event_id in kept.conflicts:
             reason = "told twice with different content under one revision; the first is kept"
             _open(tx, instance, "duplicate", reason, event_id, event_id.encode(), now)
-        cursors.move(tx, instance, stream, page.next, now)
+        cursors.move(tx, instance, stream, page.next, now, begun_at=begun_at)
         if kept.new:
             audit.append(
                 tx,

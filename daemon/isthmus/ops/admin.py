@@ -14,6 +14,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
+from isthmus.events.values import Instant
 from isthmus.ops.desk import Desk, NotFound
 from isthmus.store.errors import ReadTooLong, StoreBusy, StoreFull
 
@@ -27,6 +28,7 @@ __all__ = [
     "ReplayOrder",
     "ResumeOrder",
     "RetryOrder",
+    "RewindOrder",
     "admin_app",
 ]
 
@@ -37,6 +39,7 @@ class EventQuery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     kind: str | None = None
     key: str | None = None
     after: int = 0
+    since: Instant | None = None
     limit: int = 50
 
 
@@ -73,6 +76,18 @@ class ReplayOrder(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     key: str | None = None
     after: int = 0
     until: int | None = None
+    since: Instant | None = None
+    before: Instant | None = None
+    why: str = ""
+    dry_run: bool = False
+
+
+class RewindOrder(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Read a stream again from where it stood at ``to``; None: from its beginning."""
+
+    connector: str
+    stream: str
+    to: Instant | None = None
     why: str = ""
     dry_run: bool = False
 
@@ -104,7 +119,9 @@ def admin_app(desk: Desk, acts: Acts) -> ASGIApp:
 
     async def events(request: Request) -> object:
         query = _query(request, EventQuery)
-        return await desk.events(kind=query.kind, key=query.key, after=query.after, limit=query.limit)
+        return await desk.events(
+            kind=query.kind, key=query.key, after=query.after, since=query.since, limit=query.limit
+        )
 
     async def log_page(request: Request) -> object:
         query = _query(request, LogQuery)
@@ -150,9 +167,28 @@ def admin_app(desk: Desk, acts: Acts) -> ASGIApp:
             key=order.key,
             after=order.after,
             until=order.until,
+            since=order.since,
+            before=order.before,
             kinds=kinds,
             dry_run=order.dry_run,
         )
+
+    async def cursors(request: Request) -> object:
+        return await desk.cursors()
+
+    async def rewind(request: Request) -> object:
+        order = await _order(request, RewindOrder)
+        done = await desk.rewind(
+            order.connector,
+            order.stream,
+            order.to,
+            by=_who(request),
+            why=order.why,
+            dry_run=order.dry_run,
+        )
+        if not order.dry_run:
+            acts.poll(order.connector)
+        return done
 
     async def resume(request: Request) -> object:
         order = await _order(request, ResumeOrder)
@@ -174,6 +210,8 @@ def admin_app(desk: Desk, acts: Acts) -> ASGIApp:
         ("GET", "/v1/audit/verify", verified),
         ("POST", "/v1/exceptions/retry", retry),
         ("POST", "/v1/events/replay", replay),
+        ("GET", "/v1/cursors", cursors),
+        ("POST", "/v1/cursors/rewind", rewind),
         ("POST", "/v1/resume", resume),
         ("POST", "/v1/poll", poll),
     ]

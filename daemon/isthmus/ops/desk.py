@@ -5,15 +5,19 @@ Every act is written to the audit trail in the transaction that does it, with wh
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
 import msgspec
 import trio
 
+from isthmus.ops.books import Books, books
 from isthmus.ops.explain import Explanation, explain
+from isthmus.ops.replaying import Replay, Wanted, replay_page
+from isthmus.ops.rewinding import CursorLine, Rewound, cursor_lines, rewind
 from isthmus.ops.story import Step, tell
-from isthmus.store import anchors, audit, cursors, dead_letters, deliveries, lanes, receipts
+from isthmus.store import anchors, audit, dead_letters, deliveries, lanes, receipts
 from isthmus.store import log as event_log
 from isthmus.store.face import Store, Tx
 from isthmus.store.proof import Proof, Verdict
@@ -105,15 +109,6 @@ class Done(msgspec.Struct, frozen=True, kw_only=True):
     dry_run: bool
 
 
-class Replay(msgspec.Struct, frozen=True, kw_only=True):
-    """What a replay found: how many were scheduled, and what was refused and why."""
-
-    matched: int
-    scheduled: int
-    refused: list[str]
-    dry_run: bool
-
-
 class Desk:
     """Questions and acts over one store."""
 
@@ -136,12 +131,25 @@ class Desk:
         self._anchors = anchors
 
     async def events(
-        self, *, kind: str | None = None, key: str | None = None, after: int = 0, limit: int = 50
+        self,
+        *,
+        kind: str | None = None,
+        key: str | None = None,
+        after: int = 0,
+        since: datetime | None = None,
+        limit: int = 50,
     ) -> list[EventLine]:
-        """A page of the log, oldest first; ``key`` is any key of the event or its thread."""
-        rows = await self._store.read(
-            lambda tx: event_log.search(tx, kind=kind, key=key, after=after, limit=limit)
-        )
+        """A page of the log, oldest first; ``key`` is any key of the event or its thread.
+
+        Args:
+            since: Only what was recorded then or later.
+        """
+
+        def unit(tx: Tx) -> list[event_log.LogRow]:
+            start = after if since is None else max(after, event_log.seq_before(tx, since))
+            return event_log.search(tx, kind=kind, key=key, after=start, limit=limit)
+
+        rows = await self._store.read(unit)
         return [
             EventLine(
                 seq=row.seq,
@@ -324,44 +332,68 @@ class Desk:
         key: str | None = None,
         after: int = 0,
         until: int | None = None,
+        since: datetime | None = None,
+        before: datetime | None = None,
         kinds: frozenset[str] | None = None,
         dry_run: bool = False,
-        limit: int = 10_000,
     ) -> Replay:
-        """Owe events to a lane again, under the same idempotency keys.
+        """Owe events to a lane again, under the same idempotency keys, page by page.
 
         An event older than what the lane delivered of its subject is refused: newer state is never
         overwritten with older.
 
         Args:
+            since: Only what was recorded then or later.
+            before: Only what was recorded earlier.
             kinds: What the lane takes; events of other kinds are not matched.
         """
         at = self._now()
+        wanted = Wanted(lane=lane, kind=kind, key=key, kinds=kinds, by=by, why=why, dry_run=dry_run)
 
-        def unit(tx: Tx) -> Replay:
-            matched, scheduled = 0, 0
-            refused: list[str] = []
-            for row in event_log.search(tx, kind=kind, key=key, after=after, limit=limit):
-                if (until is not None and row.seq > until) or (kinds is not None and row.kind not in kinds):
-                    continue
-                matched += 1
-                noun = row.kind.partition(".")[0]
-                newest = receipts.newest_for_subject(tx, lane, row.subject, noun)
-                if row.stale or (newest is not None and newest > row.revision):
-                    refused.append(f"{row.id}: revision {newest or 'newer'} was delivered")
-                elif not dry_run:
-                    scheduled += deliveries.schedule(tx, lane, row.seq, row.subject, at)
-            if scheduled:
-                audit.append(tx, by, "event.replay", {"lane": lane, "events": scheduled, "reason": why}, at)
-            return Replay(matched=matched, scheduled=scheduled, refused=refused, dry_run=dry_run)
+        def bounds(tx: Tx) -> tuple[int, int]:
+            first = after if since is None else max(after, event_log.seq_before(tx, since))
+            last = event_log.head(tx) if until is None else until
+            return first, last if before is None else min(last, event_log.seq_before(tx, before))
 
-        result = await self._store.write(unit)
-        self._ring(lane)
-        return result
+        position, last = await self._store.read(bounds)
+        whole = Replay(matched=0, scheduled=0, refused=[], dry_run=dry_run)
+        while position < last:
+            page = partial(replay_page, wanted=wanted, after=position, last=last, now=at)
+            position, part = await (self._store.read(page) if dry_run else self._store.write(page))
+            whole = whole.and_then(part)
+            self._ring(lane)
+        return whole
 
-    async def books(self) -> "Books":
+    async def cursors(self) -> list[CursorLine]:
+        """How far each source is read."""
+        return await self._store.read(cursor_lines)
+
+    async def rewind(
+        self,
+        connector: str,
+        stream: str,
+        to: datetime | None,
+        *,
+        by: str,
+        why: str,
+        dry_run: bool = False,
+    ) -> Rewound:
+        """Read a stream again from an earlier place.
+
+        Raises:
+            NotFound: there is no such cursor, or nobody knows where it stood then.
+        """
+        at = self._now()
+        try:
+            return await self._store.write(
+                lambda tx: rewind(tx, connector, stream, to, at, by=by, why=why, dry_run=dry_run)
+            )
+        except LookupError as error:
+            raise NotFound(str(error)) from error
+
+    async def books(self) -> Books:
         """The figures of `status` and the gauges: one read of small tables."""
-        return await self._store.read(_books)
+        return await self._store.read(books)
 
     async def verify(self, progress: Callable[[int, int], None] = lambda at, of: None) -> Verdict:
         """Prove acts, events and receipts against their seals and anchors, in many short reads.
@@ -379,41 +411,6 @@ class Desk:
             progress(proof.at, proof.of or 0)
             await trio.lowlevel.checkpoint()
         return proof.verdict()
-
-
-class Books(msgspec.Struct, frozen=True, kw_only=True):
-    """How the store stands."""
-
-    head: int
-    positions: dict[str, int]
-    deliveries: dict[str, dict[str, int]]
-    """By lane, by state."""
-    blocked_subjects: dict[str, int]
-    """By lane: keys whose newer facts wait behind an older one."""
-    oldest_due: dict[str, datetime]
-    dead_letters: dict[str, int]
-    """Open work items by lane or source."""
-    cursors: dict[str, datetime]
-    """When each ``source.stream`` last moved."""
-
-
-def _books(tx: Tx) -> Books:
-    by_lane: dict[str, dict[str, int]] = {}
-    for (lane, state), number in deliveries.counts(tx).items():
-        by_lane.setdefault(lane, {})[state] = number
-    oldest = {lane: at for lane in by_lane if (at := deliveries.oldest_due(tx, lane)) is not None}
-    letters: dict[str, int] = {}
-    for (_, place, _), number in dead_letters.counts(tx).items():
-        letters[place] = letters.get(place, 0) + number
-    return Books(
-        head=event_log.head(tx),
-        positions=lanes.positions(tx),
-        deliveries=by_lane,
-        blocked_subjects=deliveries.blocked_subjects(tx),
-        oldest_due=oldest,
-        dead_letters=letters,
-        cursors={f"{each.source}.{each.entity}": each.updated_at for each in cursors.listing(tx)},
-    )
 
 
 def _arrivals(tx: Tx, seq: int) -> list[Arrival]:

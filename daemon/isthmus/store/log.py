@@ -200,6 +200,19 @@ def search(
     return [_row(row) for row in tx.all("log_page_of_key", key=key, after=start, types=types, limit=limit)]
 
 
+def seq_before(tx: Tx, at: datetime) -> int:
+    """The newest seq that was recorded before ``at``; 0 where none was. Seqs follow the clock."""
+    low, high = 0, head(tx)
+    while low < high:
+        middle = (low + high + 1) // 2
+        row = tx.one("log_recorded_at", seq=middle)
+        if row is not None and from_text(row[0]) < at:
+            low = middle
+        else:
+            high = middle - 1
+    return low
+
+
 def mentioning(
     tx: Tx, words: str, *, kinds: frozenset[str] | None = None, after: int = 0, upto: int, limit: int = 1000
 ) -> list[LogRow]:

@@ -1,5 +1,6 @@
 """`isthmus event`."""
 
+from datetime import UTC, datetime
 from typing import Annotated, Any
 
 from cyclopts import App, Parameter
@@ -8,8 +9,13 @@ from isthmus.cli.commands.asking import ask, offline_ask
 from isthmus.cli.commands.options import ConfigDir, DryRun, Limit, Offline, Output, Reason
 from isthmus.cli.exits import PROBLEMS, USAGE, Leave
 from isthmus.cli.output import say, show, show_one
+from isthmus.cli.times import instant
 
 __all__ = ["event"]
+
+Since = Annotated[
+    str | None, Parameter(help="Only what was recorded since: 2026-11-01T08:00:00Z, 2026-11-01, 3h, 2d.")
+]
 
 event = App(name="event", help="What happened: list, show, trace, replay.")
 
@@ -20,6 +26,7 @@ def event_list(
     kind: Annotated[str | None, Parameter(help="Only this kind: time.approved.")] = None,
     key: Annotated[str | None, Parameter(help="Only of this key or its thread.")] = None,
     after: Annotated[int, Parameter(help="Only after this sequence number.")] = 0,
+    since: Since = None,
     limit: Limit = 50,
     offline: Offline = False,
     config: ConfigDir = None,
@@ -29,12 +36,14 @@ def event_list(
 
     Example: isthmus event list --kind charge.determined --limit 20
     """
+    at = instant("--since", since, datetime.now(UTC))
     if offline:
         rows: Any = offline_ask(
-            config, lambda desk: desk.events(kind=kind, key=key, after=after, limit=limit)
+            config, lambda desk: desk.events(kind=kind, key=key, after=after, since=at, limit=limit)
         )
     else:
-        rows = ask("GET", "/v1/events", config, kind=kind, key=key, after=after, limit=limit)
+        start = None if at is None else at.isoformat()
+        rows = ask("GET", "/v1/events", config, kind=kind, key=key, after=after, since=start, limit=limit)
     show(rows, ["seq", "recorded_at", "type", "subject", "entity", "id"], output)
 
 
@@ -91,6 +100,8 @@ def event_replay(
     key: Annotated[str | None, Parameter(help="Only of this key or its thread.")] = None,
     after: Annotated[int, Parameter(help="Only after this sequence number.")] = 0,
     until: Annotated[int | None, Parameter(help="Only up to this sequence number.")] = None,
+    since: Since = None,
+    before: Annotated[str | None, Parameter(help="Only what was recorded before: as for --since.")] = None,
     reason: Reason = "",
     dry_run: DryRun = False,
     config: ConfigDir = None,
@@ -102,12 +113,16 @@ def event_replay(
     """
     if not reason and not dry_run:
         raise Leave(USAGE, "say why with --reason; it lands in the audit trail")
+    now = datetime.now(UTC)
+    first, end = instant("--since", since, now), instant("--before", before, now)
     order = {
         "lane": lane,
         "kind": kind,
         "key": key,
         "after": after,
         "until": until,
+        "since": None if first is None else first.isoformat(),
+        "before": None if end is None else end.isoformat(),
         "why": reason,
         "dry_run": dry_run,
     }

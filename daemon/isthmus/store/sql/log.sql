@@ -16,6 +16,10 @@ SELECT coalesce(max(seq), 0) FROM log;
 -- Which events there are, to find one that is missing.
 SELECT seq FROM log WHERE seq > :after ORDER BY seq LIMIT :limit;
 
+-- name: log_recorded_at
+-- When an event, or the next one there is, was recorded.
+SELECT recorded_at FROM log WHERE seq >= :seq ORDER BY seq LIMIT 1;
+
 -- name: log_stale_after
 -- How many of the rows added after a seq were stale.
 SELECT count(*) FROM log WHERE seq > :seq AND stale = 1;
