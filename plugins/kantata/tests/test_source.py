@@ -53,6 +53,10 @@ class TestPromises(SourceContract):
             clock.move(seconds=n % 2)
             story = do("add_milestone", workspace=project, title=f"M{n}")
             do("complete_milestone", story=story["id"])
+        for n in range(7):
+            booked = {"user": consultant} if n % 3 else {"role": "consulting"}
+            start, end = f"2026-11-{n + 2:02}", f"2026-11-{n + 5:02}"
+            do("add_allocation", workspace=project, start=start, end=end, hours=8, **booked)
         do("move_project", workspace=project, status="active")
         clock.move(seconds=10)
         do("move_project", workspace=project, status="completed")
