@@ -221,7 +221,7 @@ def test_stamps_are_the_accounts_time() -> None:
 def test_revisions_grow_with_time_through_every_hour_of_a_year(zone: str) -> None:
     account = ZoneInfo(zone)
     seen = []
-    for minutes in range(0, 366 * 24 * 60, 7):
+    for minutes in range(0, 366 * 24 * 60, 29):
         instant = datetime(2026, 1, 1, 0, 0, 59, tzinfo=UTC) + timedelta(minutes=minutes)
         saved = moment_of(to_stamp(instant, account), account, again=is_again(instant, account))
         assert saved.at == instant

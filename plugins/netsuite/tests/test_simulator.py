@@ -8,7 +8,7 @@ import msgspec
 import pytest
 import trio
 
-from isthmus.sdk import Http, Opened, Reply, TokenAuth
+from isthmus.sdk import Http, Reply, TokenAuth
 from isthmus.sdk.http import open_http
 from isthmus.sdk.simulator import ActRefused, started
 from isthmus_netsuite.settings import NetSuiteSettings
@@ -482,21 +482,3 @@ async def test_paths_outside_are_answered_as_netsuite_does(http: Http, simulator
     limits = await http.get("/services/rest/system/v1/governanceLimits")
     assert limits.json()["accountConcurrencyLimit"] == 15
     assert "companyName" in (await http.get(f"{RECORDS}/metadata-catalog/customer")).json()["properties"]
-
-
-async def test_the_probe_finds_what_is_missing(
-    opened: Opened, simulator: NetSuiteSimulator, open_with: Callable[..., Any]
-) -> None:
-    assert opened.probe is not None
-    checks = {check.name: check for check in await opened.probe.checks()}
-    clock = checks.pop("clock")  # the test's clock stands still
-    assert "s from NetSuite's" in clock.detail
-    assert all(check.ok for check in checks.values()), checks
-    async with open_with(default_subsidiary="9", client_id="0") as other:
-        (login,) = await other.probe.checks()
-        assert not login.ok and login.remedy
-    async with open_with(default_subsidiary="9") as other:
-        failed = [
-            check.name for check in await other.probe.checks() if not check.ok and check.name != "clock"
-        ]
-    assert failed == ["subsidiaries"]

@@ -1,6 +1,6 @@
 """What arrives in NetSuite, once, and what is refused instead of overwritten."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from decimal import Decimal
 from typing import Any
@@ -47,21 +47,31 @@ async def wait_writes(simulator: NetSuiteSimulator, kind: str, count: int) -> No
             await trio.sleep(0.02)
 
 
-class TestNetSuiteSink(SinkContract):
-    """The promises of every sink, for all that this one accepts."""
+MODES: list[Any] = [
+    pytest.param({}, id="by external id"),
+    pytest.param({"writes": "async"}, id="by external id, queued"),
+    pytest.param({"writes": "batch"}, id="by external id, in batches"),
+    pytest.param({"record_key": "custom_field"}, id="by custom field"),
+    pytest.param({"record_key": "custom_field", "writes": "async"}, id="by custom field, queued"),
+]
 
-    @pytest.fixture
-    def case(
+
+class TestNetSuiteSink(SinkContract):
+    """The promises of every sink, for all that this one accepts, in each of its modes."""
+
+    @pytest.fixture(params=MODES)
+    async def case(
         self,
+        request: pytest.FixtureRequest,
         simulator: NetSuiteSimulator,
-        opened: Opened,
+        open_with: OpenWith,
         ctx: FakeContext,
         customer: CustomerChanged,
         project: ProjectCreated,
         charge: MakeCharge,
         schedule: MakeSchedule,
-    ) -> SinkCase:
-        assert opened.sink is not None
+    ) -> AsyncIterator[SinkCase]:
+        simulator.acts()["slow_jobs"](0.0)
         milestone = {"origin": "milestone", "quantity": "1", "unit_price": "500.00"}
         events: list[BusinessEvent] = [
             customer,
@@ -74,13 +84,23 @@ class TestNetSuiteSink(SinkContract):
             charge("billing:m1", **milestone),
             charge("billing:m2", **milestone, amount="-500.00", reverses="billing:m1"),
         ]
-        return SinkCase(
-            sink=opened.sink,
-            deliveries=[Delivery(key=event.id, lane="netsuite", event=event) for event in events],
-            records=lambda: held(simulator),
-            keep=lambda receipt: ctx.keep(receipt.links),
-            lose_next_response=lambda: break_write(simulator),
-        )
+
+        def lose_next_response() -> None:
+            simulator.faults.faults.clear()
+            for method in ("POST", "PUT"):
+                at = Match(method=method, path_prefix="/services/rest/record")
+                simulator.faults.add([Fault(fault="lose_response", match=at)])
+
+        async with open_with(**request.param) as opened:
+            assert opened.sink is not None
+            yield SinkCase(
+                sink=opened.sink,
+                deliveries=[Delivery(key=event.id, lane="netsuite", event=event) for event in events],
+                records=lambda: held(simulator),
+                keep=lambda receipt: ctx.keep(receipt.links),
+                lose_next_response=lose_next_response,
+                expected=7,
+            )
 
 
 async def test_a_sink_that_posts_instead_of_upserting_breaks_the_contract(

@@ -3,8 +3,10 @@
 from email.utils import parsedate_to_datetime
 
 from isthmus.sdk import Check, Context, Fatal, Http, Probe, Rejected
-from isthmus_netsuite.client import Client
+from isthmus_netsuite.client import LIMITS, Client
+from isthmus_netsuite.records import KEY_FIELD
 from isthmus_netsuite.settings import NetSuiteSettings
+from isthmus_netsuite.stamps import ORACLE_STAMP, to_stamp
 
 CUSTOM_FIELDS = (
     "custcol_isth_charge",
@@ -26,7 +28,7 @@ CLOCK_MAX_S = 60.0
 
 
 class NetSuiteProbe(Probe):
-    """Login, reading rights, custom fields, clock, subsidiaries."""
+    """Login, reading rights, custom fields, clock, time zone, concurrency, subsidiaries."""
 
     def __init__(self, http: Http, client: Client, settings: NetSuiteSettings, ctx: Context) -> None:
         self._http = http
@@ -43,6 +45,8 @@ class NetSuiteProbe(Probe):
             await self._reading(),
             await self._fields(),
             await self._clock(),
+            await self._zone(),
+            await self._limit(),
             await self._subsidiaries(),
         ]
 
@@ -79,11 +83,12 @@ class NetSuiteProbe(Probe):
             "SELECT LOWER(scriptid) AS scriptid FROM customfield ORDER BY scriptid"
         )
         present = {row["scriptid"] for row in rows}
-        missing = [name for name in CUSTOM_FIELDS if name not in present]
+        wanted = [*CUSTOM_FIELDS, KEY_FIELD] if self._settings.record_key == "custom_field" else CUSTOM_FIELDS
+        missing = [name for name in wanted if name not in present]
         return Check(
             name="custom fields",
             ok=not missing,
-            detail=f"missing: {', '.join(missing)}" if missing else f"all {len(CUSTOM_FIELDS)} are there",
+            detail=f"missing: {', '.join(missing)}" if missing else f"all {len(wanted)} are there",
             remedy="create them as free-form text, as the README lists" if missing else "",
         )
 
@@ -98,6 +103,46 @@ class NetSuiteProbe(Probe):
             ok=off <= CLOCK_MAX_S,
             detail=f"{off:.0f} s from NetSuite's",
             remedy="" if off <= CLOCK_MAX_S else "set this machine's clock; assertions are refused otherwise",
+        )
+
+    async def _zone(self) -> Check:
+        """SuiteQL and the record service tell the same moment of the newest customer, each in its own way."""
+        rows = await self._client.query(
+            f"SELECT id, TO_CHAR(lastmodifieddate, '{ORACLE_STAMP}') AS modified FROM customer "  # noqa: S608
+            "ORDER BY lastmodifieddate DESC, id DESC"
+        )
+        if not rows:
+            return Check(name="time zone", ok=True, detail="no customer to compare the times of")
+        stamp = rows[0]["modified"]
+        try:
+            at = await self._client.modified_at("customer", rows[0]["id"])
+        except ValueError as error:
+            return Check(
+                name="time zone", ok=False, detail=str(error), remedy="give the role View on customers"
+            )
+        told = stamp if at is None else to_stamp(at, self._settings.zone)
+        zone = self._settings.account_time_zone
+        return Check(
+            name="time zone",
+            ok=told == stamp,
+            detail=f"customer {rows[0]['id']} was saved at {stamp} by SuiteQL, at {told} in {zone}",
+            remedy="" if told == stamp else "set account_time_zone to the zone of the integration's user",
+        )
+
+    async def _limit(self) -> Check:
+        """The account's concurrency limit, where the role may ask for it."""
+        reply = await self._client.send("GET", LIMITS, accept=lambda reply: True)
+        told = reply.json() if reply.ok else {}
+        limits = [told.get(name) for name in ("integrationConcurrencyLimit", "accountConcurrencyLimit")]
+        known = [limit for limit in limits if isinstance(limit, int)]
+        if not known:
+            return Check(name="concurrency", ok=True, detail="only an administrator is told the limit")
+        wanted = self._settings.concurrency
+        return Check(
+            name="concurrency",
+            ok=wanted <= known[0],
+            detail=f"{known[0]} calls at the same time for all integrations, {wanted} configured",
+            remedy="" if wanted <= known[0] else f"set concurrency to {known[0]} or less",
         )
 
     async def _subsidiaries(self) -> Check:

@@ -58,10 +58,26 @@ class NetSuiteSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
         ),
     ] = 2.0
     page_size: Annotated[int, msgspec.Meta(ge=1, le=1000, description="Rows per SuiteQL page.")] = 1000
+    record_key: Annotated[
+        Literal["external_id", "custom_field"],
+        _about("Where records bear our key; a custom field where another integration owns external ids."),
+    ] = "external_id"
     external_id_prefix: Annotated[
         str,
         msgspec.Meta(pattern="^[A-Za-z0-9_-]{1,20}$", description="External ids are `<prefix>:<our key>`."),
     ] = "isth"
+    writes: Annotated[
+        Literal["direct", "async", "batch"],
+        _about("`async` queues each record, `batch` queues time and expenses up to `batch_max` at a time."),
+    ] = "direct"
+    batch_max: Annotated[int, msgspec.Meta(ge=2, le=100, description="Records of one queued request.")] = 100
+    job_patience_s: Annotated[
+        float, msgspec.Meta(gt=0, description="How long one try waits for a queued request to be done.")
+    ] = 20.0
+    worst_commit_s: Annotated[
+        float,
+        msgspec.Meta(ge=0, description="custom_field: how long after a lost answer a record may still come."),
+    ] = 900.0
     concurrency: Annotated[
         int, msgspec.Meta(ge=1, le=50, description="Calls at the same time; the account's limit is shared.")
     ] = 4
@@ -96,6 +112,8 @@ class NetSuiteSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
         }[self.auth]
         if missing := [name for name in needed if not getattr(self, name)]:
             raise ValueError(f"auth {self.auth!r} also needs {', '.join(missing)}")
+        if self.writes == "batch" and self.record_key != "external_id":
+            raise ValueError("writes 'batch' needs record_key 'external_id': a batch must be safe to repeat")
         try:
             ZoneInfo(self.account_time_zone)
         except (ZoneInfoNotFoundError, ValueError) as error:

@@ -1,5 +1,6 @@
-"""Facts into NetSuite: customers, projects, charges. Every write is an upsert by external id (class A)."""
+"""Facts into NetSuite: customers, projects, charges, each under our key."""
 
+from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -13,10 +14,23 @@ from isthmus.events import (
     ProjectCreated,
     ScheduleRevised,
 )
-from isthmus.sdk import Context, Delivery, DeliveryClass, Link, Receipt, Rejected, Sink, Unmet, Unsure
+from isthmus.sdk import (
+    ConnectorError,
+    Context,
+    Delivery,
+    DeliveryClass,
+    Link,
+    Receipt,
+    Rejected,
+    Sink,
+    Unmet,
+)
 from isthmus_netsuite import translate
+from isthmus_netsuite.batch import Batches
 from isthmus_netsuite.client import Client
 from isthmus_netsuite.directory import Directory, quoted
+from isthmus_netsuite.jobs import Jobs
+from isthmus_netsuite.records import KEY_FIELD, Records, RecordType
 from isthmus_netsuite.settings import NetSuiteSettings
 from isthmus_netsuite.translate import APPROVED, Refs
 
@@ -34,84 +48,144 @@ class NetSuiteSink(Sink):
         self._settings = settings
         self._ctx = ctx
         self.concurrency = settings.concurrency
+        self.worst_commit_s = settings.worst_commit_s
         self._schedules = trio.Lock()
+        jobs = Jobs(client, patience_s=settings.job_patience_s)
+        self._records = Records(client, jobs if settings.writes == "async" else None, settings)
+        self._batches = None
+        if settings.writes == "batch":
+            self.batch_max = settings.batch_max
+            self._batches = Batches(
+                client, jobs, self._records, prepare=self._body, settle=self._proven, alone=self.deliver
+            )
 
     def delivery_class(self, event: BusinessEvent) -> DeliveryClass:
-        """A throughout: NetSuite keeps one record per external id."""
+        """A by external id, of which NetSuite keeps one record; B by custom field, which it does not guard.
+
+        A schedule is written into a job that is there: again, it is the same text.
+        """
+        if self._records.by_field and not isinstance(event, ScheduleRevised):
+            return DeliveryClass.B
         return DeliveryClass.A
+
+    async def deliver_many(self, deliveries: Sequence[Delivery]) -> list[Receipt | ConnectorError]:
+        if self._batches is None:
+            return await super().deliver_many(deliveries)
+        return await self._batches.deliver(deliveries)
+
+    async def find(self, delivery: Delivery) -> Receipt | None:
+        """The record that bears the key of this fact and holds what it says; None when there is none such.
+
+        Master data of an earlier revision is not this fact, so it is told as none, and written again.
+
+        Raises:
+            Rejected: the record bears another amount, or several bear the key.
+        """
+        match delivery.event:
+            case ChargeDetermined() as event:
+                type = translate.record_type(event)
+                record = await self._records.find(type, event.charge)
+                return None if record is None else self._proven(event, type, record)
+            case CustomerChanged() as event:
+                return await self._held(
+                    "customer", "customer", event.customer, await self._customer_body(event)
+                )
+            case ProjectCreated() as event:
+                return await self._held("job", "project", event.project, await self._job_body(event))
+            case _:
+                return None
+
+    async def _held(self, type: RecordType, kind: str, key: str, body: dict[str, Any]) -> Receipt | None:
+        known = await self._ctx.crosswalk.remote_id(kind, key)
+        if known is None:
+            record = await self._records.find(type, key)
+        else:
+            record = await self._client.read(type, id=known)
+        if record is None or not translate.holds(record, body):
+            return None
+        return self._linked(type, kind, key, str(record["id"]))
 
     async def deliver(self, delivery: Delivery) -> Receipt:
         match delivery.event:
             case CustomerChanged() as event:
-                return await self._customer(event)
+                return await self._customer(event, delivery.key)
             case ProjectCreated() as event:
-                return await self._project(event)
+                return await self._project(event, delivery.key)
             case ScheduleRevised() as event:
                 return await self._schedule(event)
             case ChargeDetermined() as event:
-                return await self._charge(event)
+                return await self._charge(event, delivery.key)
             case other:
                 raise Rejected(f"NetSuite takes no {other.kind}", reason="mapping")
 
-    async def _customer(self, event: CustomerChanged) -> Receipt:
-        body = translate.customer(
-            event,
-            currency=await self._directory.currency_id(event.currency),
-            subsidiary=self._settings.subsidiary(event.entity),
-        )
+    async def _customer(self, event: CustomerChanged, once: str) -> Receipt:
+        body = await self._customer_body(event)
         known = await self._ctx.crosswalk.remote_id("customer", event.customer)
         if known is None and self._settings.match_customers == "tax_id" and event.tax_id:
             known = await self._same_tax_id(event)
             if known is not None:
-                body["externalId"] = self._settings.external_id(event.customer)
-        return await self._master("customer", "customer", event.customer, known, body)
+                body |= self._records.marked("customer", event.customer)
+        return await self._master("customer", "customer", event.customer, known, body, once)
+
+    async def _customer_body(self, event: CustomerChanged) -> dict[str, Any]:
+        return translate.customer(
+            event,
+            currency=await self._directory.currency_id(event.currency),
+            subsidiary=self._settings.subsidiary(event.entity),
+        )
 
     async def _same_tax_id(self, event: CustomerChanged) -> str | None:
         """The one customer with this tax number, which isthmus adopts; None when there is none.
 
         Raises:
-            Rejected: several have it, or another external id is on it.
+            Rejected: several have it, or another key is on it.
         """
+        field = KEY_FIELD if self._records.by_field else "externalid"
         rows = await self._client.query(
-            "SELECT id, externalid FROM customer "  # noqa: S608
+            f"SELECT id, {field} AS ours FROM customer "  # noqa: S608
             f"WHERE vatregnumber = {quoted(event.tax_id or '')} ORDER BY id"
         )
-        ours = self._settings.external_id(event.customer)
-        if any(row.get("externalid") == ours for row in rows):
+        ours = self._records.name(event.customer)
+        if any(row.get("ours") == ours for row in rows):
             return None
-        if len(rows) > 1 or any("externalid" in row for row in rows):
+        if len(rows) > 1 or any("ours" in row for row in rows):
             raise Rejected(
                 f"customers {', '.join(row['id'] for row in rows)} have the tax number of {event.customer}; "
-                "merge them, or free the external id, then retry",
+                f"merge them, or clear their {field}, then retry",
                 reason="duplicate",
             )
         return rows[0]["id"] if rows else None
 
-    async def _project(self, event: ProjectCreated) -> Receipt:
+    async def _project(self, event: ProjectCreated, once: str) -> Receipt:
+        body = await self._job_body(event)
+        known = await self._ctx.crosswalk.remote_id("project", event.project)
+        return await self._master("job", "project", event.project, known, body, once)
+
+    async def _job_body(self, event: ProjectCreated) -> dict[str, Any]:
         customer = await self._ctx.crosswalk.remote_id("customer", event.customer)
         if customer is None:
             raise Unmet(f"customer {event.customer} is not in NetSuite yet")
-        currency = await self._directory.currency_id(event.currency) if event.currency else None
-        body = translate.job(
+        return translate.job(
             event,
             customer=customer,
-            currency=currency,
+            currency=await self._directory.currency_id(event.currency) if event.currency else None,
             subsidiary=self._settings.subsidiary(event.entity),
         )
-        known = await self._ctx.crosswalk.remote_id("project", event.project)
-        return await self._master("job", "project", event.project, known, body)
 
     async def _master(
-        self, type: str, kind: str, key: str, known: str | None, body: dict[str, Any]
+        self, type: RecordType, kind: str, key: str, known: str | None, body: dict[str, Any], once: str
     ) -> Receipt:
-        """Write master data: into the record the crosswalk names, else under our external id."""
+        """Write master data: into the record the crosswalk names, else under our key."""
         if known is not None:
             id = await self._client.change(type, known, body)
         else:
-            id = await self._client.upsert(type, self._settings.external_id(key), body)
+            id = await self._records.put(type, key, body, once=once)
+        return self._linked(type, kind, key, id)
+
+    def _linked(self, type: RecordType, kind: str, key: str, id: str) -> Receipt:
         return Receipt(
             remote_id=f"{type}/{id}",
-            detail=self._settings.external_id(key),
+            detail=self._records.name(key),
             links=[Link(kind=kind, key=key, remote_id=id)],
         )
 
@@ -130,23 +204,36 @@ class NetSuiteSink(Sink):
             id = await self._client.change("job", job, {SCHEDULE: text})
         return Receipt(remote_id=f"job/{id}", detail=f"{event.contract}, schedule {event.revision}")
 
-    async def _charge(self, event: ChargeDetermined) -> Receipt:
+    async def _charge(self, event: ChargeDetermined, once: str) -> Receipt:
         """Look, write, read back; a record that is there already is adopted, never changed."""
         type = translate.record_type(event)
-        external_id = self._settings.external_id(event.charge)
-        record = await self._client.read(type, external_id=external_id)
+        record = await self._records.find(type, event.charge)
         if record is None:
-            refs = await self._refs(event)
-            await self._directory.require_open(event.posting_on)
-            replace = ("item", "apply") if refs.apply_to else ("item",) if type in _DOCUMENTS else ()
-            id = await self._client.upsert(type, external_id, translate.charge(event, refs), replace=replace)
-            record = await self._client.read(type, id=id)
-            if record is None or record.get("externalId") != external_id:
-                raise Unsure(f"{type} {id} was acknowledged, but is not there under {external_id}")
+            body = await self._body(event)
+            replace = ("item", "apply") if "apply" in body else ("item",) if type in _DOCUMENTS else ()
+            record = await self._records.write(type, event.charge, body, once=once, replace=replace)
+        return self._proven(event, type, record)
+
+    async def _body(self, event: ChargeDetermined) -> dict[str, Any]:
+        """The record of a charge whose period is open.
+
+        Raises:
+            Rejected: the period is closed, or see `_refs`.
+        """
+        refs = await self._refs(event)
+        await self._directory.require_open(event.posting_on)
+        return translate.charge(event, refs)
+
+    def _proven(self, event: ChargeDetermined, type: RecordType, record: dict[str, Any]) -> Receipt:
+        """The receipt for a record that was read back.
+
+        Raises:
+            Rejected: it is not this charge, or not with this amount.
+        """
         if (why := translate.difference(event, record)) is not None:
             raise Rejected(
-                f"{type} {record['id']} bears {external_id} already, but {why}; correct or delete it in "
-                "NetSuite, then retry",
+                f"{type} {record['id']} bears {self._records.name(event.charge)} already, but {why}; correct "
+                "or delete it in NetSuite, then retry",
                 reason="duplicate",
                 peer_words=f"{type} {record['id']}: {why}",
             )
@@ -173,7 +260,7 @@ class NetSuiteSink(Sink):
             currency=event.currency,
             project=event.project,
         )
-        detail = str(record.get("tranId") or self._settings.external_id(event.charge))
+        detail = str(record.get("tranId") or self._records.name(event.charge))
         return Receipt(remote_id=remote_id, detail=detail, links=links, facts=[posted])
 
     async def _refs(self, event: ChargeDetermined) -> Refs:

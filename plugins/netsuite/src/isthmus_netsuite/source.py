@@ -85,7 +85,9 @@ class NetSuiteSource(Source):
         elif since:
             where.append(f"lastmodifieddate >= {_date(since)}")
         where.append(f"({self._settled()})")
-        if stream == "credits":
+        if stream == "credits" and self._settings.record_key == "custom_field":
+            where.append("custbody_isth_charge IS NULL")
+        elif stream == "credits":
             ours = quoted(self._settings.external_id_prefix + ":%")
             where.append(f"(externalid IS NULL OR externalid NOT LIKE {ours})")
         return (

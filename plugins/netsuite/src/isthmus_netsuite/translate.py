@@ -243,6 +243,19 @@ def difference(event: ChargeDetermined, record: Mapping[str, Any]) -> str | None
     return None
 
 
+def holds(record: Mapping[str, Any], body: Body) -> bool:
+    """Whether a record, as read back, says all that ``body`` says."""
+    for name, sent in body.items():
+        held = record.get(name)
+        if isinstance(sent, dict):
+            held, sent = (held or {}).get("id"), sent["id"]
+        if isinstance(sent, Decimal):
+            held = number(held)
+        if held != sent and not (held is None and sent in ("", False)):
+            return False
+    return True
+
+
 def number(value: object) -> Decimal | None:
     """A number of a record, exactly; None where there is none."""
     if value is None or isinstance(value, bool):

@@ -23,7 +23,8 @@ CUSTOM_BODY = dict.fromkeys(
     ["custbody_isth_charge", "custbody_isth_amount", "custbody_isth_contract"], "text"
 )
 CUSTOM_ENTITY = dict.fromkeys(
-    ["custentity_isth_contract", "custentity_isth_budget", "custentity_isth_schedule"], "text"
+    ["custentity_isth_contract", "custentity_isth_budget", "custentity_isth_schedule", "custentity_isth_key"],
+    "text",
 )
 SEGMENTS = {
     "subsidiary": "ref:subsidiary",
