@@ -1,12 +1,13 @@
 """The closing table finds what a ledger misses or has twice; each case tampers with ledgers that agree."""
 
 from collections.abc import Callable
+from datetime import date, timedelta
 from typing import Any
 
 import pytest
 
 from isthmus.demo.books import Comparison, Ledgers, compare
-from isthmus.demo.contracts import Contract
+from isthmus.demo.contracts import Contract, next_planned_week, planned_cents
 from isthmus.sdk.simulator import Record
 
 ROAD = Contract(
@@ -25,6 +26,9 @@ BASEMENT = Contract(
     time_zone="Europe/Berlin",
     rates={"consulting": 100},
 )
+WEEK = {"startDate": "2026-11-06", "endDate": "2026-11-09"}
+"""A Friday and a Monday: 16 hours."""
+OUTLOOK = "2026-10 300.00 USD 2.00 h; 2026-11 2400.00 USD 16.00 h; backlog 0.00 USD"
 Books = dict[str, list[Record]]
 
 
@@ -71,7 +75,8 @@ def agreeing() -> Books:
             record("invoice", "INV1", None, total="200.00", open="0.00"),
         ],
         "planner": [
-            record("project", "1001", "crm:006A"),
+            record("project", "1001", "crm:006A", customFields={"text": [{"value": OUTLOOK}]}),
+            record("assignment", "1", None, projectId=1001, minutesPerDay=480, **WEEK),
             record("project", "1002", "crm:006B"),
             record("actual", "1", None, billableMinutes=120, nonbillableMinutes=0),
             record("actual", "2", None, billableMinutes=120, nonbillableMinutes=0),
@@ -108,6 +113,29 @@ def double(instance: str, kind: str, *, key: str | None = None) -> Callable[[Boo
         books[instance].append(twin)
 
     return tamper
+
+
+def say_outlook(text: str) -> Callable[[Books], None]:
+    """Show other months in the planner."""
+
+    def tamper(books: Books) -> None:
+        project = next(each for each in books["planner"] if each.kind == "project")
+        project.fields["customFields"]["text"][0]["value"] = text
+
+    return tamper
+
+
+@pytest.mark.parametrize(
+    ("today", "monday"),
+    [
+        pytest.param(date(2026, 10, 5), date(2026, 11, 2), id="after the month the demo plays in"),
+        pytest.param(date(2027, 1, 31), date(2027, 2, 1), id="and after today"),
+        pytest.param(date(2027, 12, 1), date(2028, 1, 3), id="over the end of a year"),
+    ],
+)
+def test_the_week_that_is_planned_is_one_to_come(today: date, monday: date) -> None:
+    assert next_planned_week(today) == monday
+    assert planned_cents(ROAD, monday, monday + timedelta(days=6), 480) == 600_000
 
 
 def test_ledgers_that_agree_have_nothing_lost_and_nothing_doubled() -> None:
@@ -151,6 +179,18 @@ def test_ledgers_that_agree_have_nothing_lost_and_nothing_doubled() -> None:
         pytest.param(drop("planner", "actual"), {"approved hours": 1}, {}, id="hours the planner misses"),
         pytest.param(
             double("planner", "actual"), {}, {"approved hours": 1}, id="hours the planner has twice"
+        ),
+        pytest.param(
+            say_outlook("2026-10 300.00 USD 2.00 h; backlog 0.00 USD"),
+            {"planned work on Road": 1},
+            {},
+            id="a week the outlook misses",
+        ),
+        pytest.param(
+            say_outlook(OUTLOOK.replace("2400", "4800")),
+            {},
+            {"planned work on Road": 1},
+            id="a week the outlook has twice",
         ),
         pytest.param(
             drop("crm", "Invoice__c"),

@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from isthmus.process.registry import PROCESSES
 from tests.cli.inside import Done, isthmus
 
 WITHIN_S = 60.0
@@ -194,7 +195,7 @@ def test_the_story_is_readable_on_a_hundred_columns(demo: Run, known: dict[str, 
 
 def test_every_statement_of_every_process_is_derived_again_to_the_byte(demo: Run) -> None:
     verdicts = {each["process"]: each for each in demo.ask("audit", "replay")}
-    assert {"project-setup", "billing", "schedule", "change-order", "burn", "forecast"} <= set(verdicts)
+    assert set(PROCESSES) <= set(verdicts)
     for process, verdict in verdicts.items():
         assert verdict["equal"] > 0, process
         assert (verdict["differences"], verdict["unread"]) == ([], []), process

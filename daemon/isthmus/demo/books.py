@@ -1,13 +1,23 @@
 """The closing table: every system's own ledger against the next one's. Nothing here asks the daemon."""
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import date
 from decimal import Decimal
 from typing import Any
 
 import msgspec
 
-from isthmus.demo.contracts import CONTRACTS, Contract, Expense, Hours, cents, expected_cents
+from isthmus.demo.contracts import (
+    CONTRACTS,
+    Contract,
+    Expense,
+    Hours,
+    cents,
+    expected_cents,
+    planned_cents,
+)
 from isthmus.demo.world import World
 from isthmus.sdk.simulator import Record
 
@@ -57,6 +67,7 @@ def compare(
     rows.append(_hours(ledgers))
     rows += [_invoices(ledgers, instance) for instance in ("netsuite", "ledger")]
     rows.append(_shown_in_psa(ledgers))
+    rows += [row for contract in contracts if (row := _outlook(ledgers, contract)) is not None]
     rows.append(_twins(ledgers))
     return rows
 
@@ -216,6 +227,30 @@ def _hours(ledgers: Ledgers) -> Comparison:
         lost=int(found < expected),
         doubled=int(found > expected),
     )
+
+
+def _outlook(ledgers: Ledgers, contract: Contract) -> Comparison | None:
+    """What bookings will bring, priced by hand, against the months the planner shows; None without any."""
+    key = project_key(ledgers, contract)
+    mine = [record for record in ledgers.of("planner", "project") if _is_key(record.external_key, key)]
+    planned: dict[str, int] = {}
+    for record in ledgers.of("planner", "assignment"):
+        if str(record.fields["projectId"]) not in [project.id for project in mine]:
+            continue
+        first, last = (date.fromisoformat(record.fields[name]) for name in ("startDate", "endDate"))
+        month = f"{first:%Y-%m}"
+        planned[month] = planned.get(month, 0) + planned_cents(
+            contract, first, last, record.fields["minutesPerDay"]
+        )
+    if not planned:
+        return None
+    text = " ".join(
+        str(field["value"]) for project in mine for field in project.fields["customFields"]["text"]
+    )
+    shown = dict(re.findall(r"(\d{4}-\d{2}) (-?[\d.]+) ", text))
+    found = sum(cents(shown.get(month, "0")) for month in planned)
+    what = f"planned work on {contract.deal}"
+    return _amount(what, "planner → outlook", sum(planned.values()), found, contract.currency)
 
 
 def _invoices(ledgers: Ledgers, instance: str) -> Comparison:

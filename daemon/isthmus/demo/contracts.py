@@ -5,7 +5,7 @@
 
 from calendar import monthrange
 from collections.abc import Iterable
-from datetime import date
+from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any, Literal
 
@@ -20,6 +20,8 @@ __all__ = [
     "Retainer",
     "Subscription",
     "expected_cents",
+    "next_planned_week",
+    "planned_cents",
 ]
 
 FIRST, LAST = date(2026, 10, 1), date(2026, 10, 31)
@@ -214,6 +216,20 @@ CONTRACTS = (
         people={"Consultant Six": "Consulting"},
     ),
 )
+
+
+def next_planned_week(today: date) -> date:
+    """The first Monday of the first month that lies after ``today`` and after the month the demo plays in."""
+    since = max(today, LAST)
+    first = (since.replace(day=1) + timedelta(days=31)).replace(day=1)
+    return first + timedelta(days=-first.weekday() % 7)
+
+
+def planned_cents(contract: Contract, starts_on: date, ends_on: date, minutes: int) -> int:
+    """What a booking of so many minutes a working day will bring, once included hours are used up."""
+    (rate,) = contract.rates.values()
+    days = [starts_on + timedelta(days=n) for n in range((ends_on - starts_on).days + 1)]
+    return sum(minutes * rate * 100 // 60 for day in days if day.weekday() < 5)
 
 
 def expected_cents(

@@ -1,13 +1,14 @@
 """What happens in the demo, step by step, as the people of the firm do it."""
 
 from collections.abc import Awaitable, Callable
+from datetime import date, timedelta
 from typing import Any
 
 import msgspec
 import trio
 
 from isthmus.demo.books import compare, read_ledgers
-from isthmus.demo.contracts import CONTRACTS, Contract
+from isthmus.demo.contracts import CONTRACTS, Contract, next_planned_week
 from isthmus.demo.process import DaemonProcess
 from isthmus.demo.world import World
 
@@ -149,6 +150,21 @@ async def staff(scenario: Scenario) -> None:
         return await scenario.count("planner", "person") >= len(scenario.people)
 
     await scenario.until("people in the planner", planned)
+
+
+async def plan(scenario: Scenario) -> None:
+    """Somebody is booked on the first project for a week to come."""
+    contract = CONTRACTS[0]
+    monday = next_planned_week(date.today())  # noqa: DTZ011  the planner's people live by their own calendar
+    await scenario.world.planner.do(
+        "assign",
+        person=next(iter(contract.people)),
+        project=scenario.project(contract),
+        start=f"{monday}",
+        end=f"{monday + timedelta(days=4)}",
+        minutes=480,
+        role=next(iter(contract.rates)),
+    )
 
 
 async def work(scenario: Scenario) -> None:
@@ -309,6 +325,12 @@ async def close(scenario: Scenario) -> None:
         await erp.do("close_period", period=MONTH)
         await scenario.told("period.closed", period=MONTH, source=source)
     await scenario.settled("")
+
+    async def caught_up() -> bool:
+        status = await scenario.daemon.ask("/v1/status")
+        return bool(status["planner_lag"] == [])
+
+    await scenario.until("nothing missing in the planner", caught_up)
     for instance, system in scenario.world.systems.items():
         waiting = await system.faults_waiting()
         assert not waiting, f"{instance}: planned faults never happened: {', '.join(waiting)}"
@@ -318,6 +340,7 @@ STEPS = (
     Step(name="five deals are won", act=win),
     Step(name="fees and retainers fall due", act=fall_due),
     Step(name="people join", act=staff),
+    Step(name="a week to come is planned", act=plan),
     Step(name="a month of time is approved", act=work),
     Step(name="the daemon is killed midway", act=crash),
     Step(name="expenses are approved", act=spend),
