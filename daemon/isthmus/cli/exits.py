@@ -47,7 +47,7 @@ def carry_out(app: Any, arguments: list[str]) -> int:
 
 def _explain(error: BaseException) -> int:
     """The code for an error; says on stderr what it was."""
-    for leaf in _leaves(error):
+    for leaf in leaves(error):
         told = _judge(leaf)
         if told is not None:
             code, words = told
@@ -57,11 +57,11 @@ def _explain(error: BaseException) -> int:
     return _report(error)
 
 
-def _leaves(error: BaseException) -> Iterator[BaseException]:
+def leaves(error: BaseException) -> Iterator[BaseException]:
     """The errors inside nested groups."""
     if isinstance(error, BaseExceptionGroup):
         for each in error.exceptions:
-            yield from _leaves(each)
+            yield from leaves(each)
     else:
         yield error
 
@@ -118,7 +118,7 @@ def _report(error: BaseException) -> int:
     story = "".join(traceback.format_exception(error))
     if "JOURNAL_STREAM" in os.environ:
         print(story, file=sys.stderr)
-    leaf = next(_leaves(error))
+    leaf = next(leaves(error))
     print(f"this is a bug in isthmus: {type(leaf).__name__}: {leaf}", file=sys.stderr)
     try:
         descriptor, name = tempfile.mkstemp(prefix="isthmus-bug-", suffix=".txt")

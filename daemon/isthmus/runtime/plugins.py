@@ -10,7 +10,7 @@ A plugin runs with the daemon's rights. The allow-list decides whose code runs; 
 import inspect
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from importlib import metadata
 
 import msgspec
@@ -19,7 +19,7 @@ import pluggy
 from isthmus.sdk.connector import Connector
 from isthmus.sdk.hooks import Hooks
 
-__all__ = ["GROUP", "SERVED_API", "LoadedPlugin", "Plugins", "load_plugins"]
+__all__ = ["GROUP", "SERVED_API", "LoadedPlugin", "Plugins", "installed_distributions", "load_plugins"]
 
 GROUP = "isthmus"
 SERVED_API: Mapping[int, int] = {1: 0}
@@ -54,7 +54,12 @@ class _Found(msgspec.Struct, frozen=True):
     entry_points: list[metadata.EntryPoint]
 
 
-def load_plugins(allow: Sequence[str]) -> Plugins:
+def installed_distributions() -> dict[str, str]:
+    """Version of every installed distribution with an entry point of ours; none of them is imported."""
+    return {name: found.version for name, found in _installed({}).items()}
+
+
+def load_plugins(allow: Iterable[str]) -> Plugins:
     """Load the connectors of the allowed distributions.
 
     Args:

@@ -172,6 +172,28 @@ class Probe(ABC):
         """Login, permissions, clock, quota, custom fields: what applies."""
 
 
+class Found(msgspec.Struct, frozen=True, kw_only=True):
+    """One thing that is there in the peer; ``setting`` names the setting it may be written into."""
+
+    entity: str
+    """What it is, in the peer's word: subsidiary, custom field, item, role."""
+    id: str
+    name: str
+    setting: str = ""
+
+
+class Discover(ABC):
+    """Tells an admin what is there, so that ids need not be looked for in the peer's screens."""
+
+    @abstractmethod
+    async def found(self) -> list[Found]:
+        """Entities, custom fields and ids that settings may name; nothing is changed.
+
+        Raises:
+            Retryable, Throttled, Fatal: see `isthmus.sdk.errors`.
+        """
+
+
 class CensusRow(msgspec.Struct, frozen=True, kw_only=True):
     """One record as it stands in the peer, for reconciliation."""
 
@@ -200,6 +222,7 @@ class Opened(msgspec.Struct, frozen=True, kw_only=True):
     sink: Sink | None = None
     probe: Probe | None = None
     census: Census | None = None
+    discover: Discover | None = None
 
 
 class Connector(ABC):

@@ -41,6 +41,7 @@ __all__ = [
     "fate_of",
     "open_http",
     "over_socket",
+    "recorded_transport",
 ]
 
 Observe = Callable[[str, str, float], None]
@@ -328,6 +329,29 @@ async def open_http(
 def over_socket(path: Path) -> httpx.AsyncBaseTransport:
     """A transport to a server on a unix socket, such as the daemon's admin socket."""
     return httpx.AsyncHTTPTransport(uds=str(path))
+
+
+def recorded_transport(answer: Callable[[str, str, bytes], Reply]) -> httpx.AsyncBaseTransport:
+    """A transport without a network: ``answer`` gets method, URL and body of each request.
+
+    What it raises reaches the caller as it is.
+    """
+
+    def handle(request: httpx.Request) -> httpx.Response:
+        given = answer(request.method, str(request.url), request.content)
+        return httpx.Response(given.status, headers=dict(given.headers), stream=_Given(given.body))
+
+    return httpx.MockTransport(handle)
+
+
+class _Given(httpx.AsyncByteStream):
+    """A body that is streamed, since nothing here reads any other."""
+
+    def __init__(self, body: bytes) -> None:
+        self._body = body
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        yield self._body
 
 
 async def _read(response: httpx.Response, limits: HttpLimits) -> bytes:

@@ -5,6 +5,7 @@ from cyclopts import App
 from isthmus.cli.commands.audit import audit
 from isthmus.cli.commands.billing import billing
 from isthmus.cli.commands.config import config
+from isthmus.cli.commands.connectors import connector
 from isthmus.cli.commands.cursors import cursor
 from isthmus.cli.commands.daemon import demo, resume, run, simulate, status
 from isthmus.cli.commands.events import event
@@ -20,5 +21,5 @@ app = App(
 )
 for command in (run, simulate, demo, status, resume):
     app.command(command)
-for group in (event, exception, cursor, config, billing, audit):
+for group in (event, exception, connector, cursor, config, billing, audit):
     app.command(group)

@@ -3,7 +3,7 @@
 import json
 import random
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, ClassVar
@@ -121,18 +121,33 @@ class Simulator(ABC):
                 return JSONResponse({"error": str(error)}, status_code=400)
         return Response(msgspec.json.encode(self.faults.faults), media_type="application/json")
 
-    async def _do(self, request: Request) -> Response:
-        try:
-            body = json.loads(await request.body())
-            act = self.acts()[body.pop("act")]
-        except (ValueError, KeyError, AttributeError, TypeError):
+    async def perform(self, order: Mapping[str, Any]) -> Any:
+        """Act as a user: ``{"act": name, ...}``, the body of ``POST /_sim/do``.
+
+        Raises:
+            LookupError: there is no such act; the message names those there are.
+            ActRefused: the act is not possible now, or not with these fields.
+        """
+        fields = dict(order)
+        act = self.acts().get(str(fields.pop("act", "")))
+        if act is None:
             known = ", ".join(sorted(self.acts()))
-            return JSONResponse({"error": f'send {{"act": name, ...}} with one of: {known}'}, status_code=400)
+            raise LookupError(f'send {{"act": name, ...}} with one of: {known}')
         try:
-            result = act(**body)
+            result = act(**fields)
             if hasattr(result, "__await__"):
                 result = await result
-        except (ActRefused, TypeError) as error:
-            return JSONResponse({"error": str(error)}, status_code=409)
+        except TypeError as error:
+            raise ActRefused(str(error)) from error
         self.save()
+        return result
+
+    async def _do(self, request: Request) -> Response:
+        try:
+            order = json.loads(await request.body())
+            result = await self.perform(order if isinstance(order, dict) else {})
+        except ActRefused as error:
+            return JSONResponse({"error": str(error)}, status_code=409)
+        except (LookupError, ValueError) as error:
+            return JSONResponse({"error": str(error)}, status_code=400)
         return Response(msgspec.json.encode(result), media_type="application/json")
