@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any
 
+import httpx
 import pytest
+import trio
+from plugins.kantata.tests.conftest import Clock, Direct
 
 from isthmus.events import ProjectCreated, ProjectStageChanged
 from isthmus.sdk import (
@@ -14,6 +19,7 @@ from isthmus.sdk import (
     Delivery,
     Fatal,
     Link,
+    Opened,
     Rejected,
     Reply,
     Retryable,
@@ -186,6 +192,58 @@ async def test_a_refused_call_rests_the_connector_longer_each_time(psa: Psa, do:
             await opened.source.pull("time_entries", None)
     assert first.value.retry_after_s == FIRST_S
     assert second.value.retry_after_s == pytest.approx(FIRST_S, abs=1)
+
+
+async def direct(simulator: KantataSimulator) -> AsyncIterator[Opened]:
+    """The connector on a simulator in this process, without sockets, so that time can be turned."""
+    context = Direct(httpx.ASGITransport(simulator.app()), now=simulator.now)
+    settings = KantataSettings(
+        token=Secret(simulator.credentials()["token"]), base_url="http://psa.test/api/v1"
+    )
+    async with Kantata().open(settings, context) as opened:
+        yield opened
+
+
+async def test_a_busy_endpoint_of_its_own_is_waited_for_and_stops_nothing_else(
+    autojump_clock: object, clock: Clock
+) -> None:
+    simulator = KantataSimulator(now=clock)
+    async with asynccontextmanager(direct)(simulator) as opened:
+        assert opened.source is not None
+        simulator.use_up_rate_limit(1, "GET workspaces")
+        began = trio.current_time()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(opened.source.pull, "projects", None)
+            await trio.sleep(1)
+            await opened.source.pull("time_entries", None)
+            assert trio.current_time() - began == 1, "nothing else waits"
+        assert trio.current_time() - began == FIRST_S
+
+
+async def test_an_endpoint_that_stays_busy_rests_the_connector(autojump_clock: object, clock: Clock) -> None:
+    simulator = KantataSimulator(now=clock)
+    async with asynccontextmanager(direct)(simulator) as opened:
+        assert opened.source is not None
+        simulator.use_up_rate_limit(99, "GET workspaces")
+        pauses = []
+        for _ in range(4):
+            with pytest.raises(Throttled) as caught:
+                await opened.source.pull("projects", None)
+            pauses.append(caught.value.retry_after_s)
+            await trio.sleep(caught.value.retry_after_s or 0)
+    assert pauses == [2 * FIRST_S, 4 * FIRST_S, 8 * FIRST_S, 16 * FIRST_S]
+
+
+async def test_a_create_that_is_refused_for_its_rate_is_made_once(
+    autojump_clock: object, clock: Clock
+) -> None:
+    """429 comes before anything happens, so the write is simply made again."""
+    simulator = KantataSimulator(now=clock)
+    async with asynccontextmanager(direct)(simulator) as opened:
+        assert opened.sink is not None
+        simulator.use_up_rate_limit(1, "POST workspaces")
+        await opened.sink.deliver(Delivery(key="k", lane="psa", event=PROJECT))
+    assert len(simulator.ledger.by_external_key("Workspace", "crm:006")) == 1
 
 
 async def test_a_retry_after_is_believed_where_one_comes(psa: Psa, simulator: KantataSimulator) -> None:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from plugins.kantata.tests.conftest import Act, Clock
 
 Row = dict[str, Any]
+WEEK = {"start": "2026-11-09", "end": "2026-11-13"}
 
 
 @pytest.fixture
@@ -202,6 +203,130 @@ async def test_the_trail_of_a_story_comes_only_with_only(api: Any, do: Act, proj
     assert "story_state_change_ids" not in listed["stories"][story]
     changes = asked["stories"][story]["story_state_change_ids"]
     assert [asked["story_state_changes"][id]["state"] for id in changes] == ["not started", "completed"]
+
+
+async def test_an_allocation_names_its_resource_and_the_resource_its_person(
+    api: Any, do: Act, project: str, consultant: str
+) -> None:
+    """Includes do not nest: whose booking it is takes a second call."""
+    booked = do(
+        "add_allocation", workspace=project, user=consultant, start="2026-11-09", end="2026-11-13", hours=40
+    )
+    include = {"include": "workspace,workspace_resource"}
+    _, body = await api("GET", "workspace_allocations", params=include)
+    row = body["workspace_allocations"][booked["id"]]
+    assert (row["hard"], row["minutes"], row["workspace_id"]) == (True, 2400, project)
+    resource = row["workspace_resource_id"]
+    assert "user_id" not in body["workspace_resources"][resource]
+    _, body = await api("GET", "workspace_resources", params={"only": resource, "include": "user,role"})
+    assert body["workspace_resources"][resource]["user_id"] == consultant
+    assert body["workspace_resources"][resource]["role_name"] == "consulting"
+
+
+@pytest.mark.parametrize(
+    ("params", "found"),
+    [
+        pytest.param({"type": "hard"}, True, id="a hard one"),
+        pytest.param({"type": "soft"}, False, id="is no soft one"),
+        pytest.param({"overlaps_with_date_range": "2026-11-13:2026-12-01"}, True, id="its last day counts"),
+        pytest.param({"overlaps_with_date_range": "2026-11-14:2026-12-01"}, False, id="the next does not"),
+        pytest.param({"updated_after": "2026-11-02T09:00:00Z"}, False, id="a strict bound"),
+        pytest.param({"colour": "blue"}, True, id="an unknown filter is ignored"),
+    ],
+)
+async def test_filters_of_allocations(
+    api: Any, do: Act, project: str, consultant: str, params: dict[str, str], found: bool
+) -> None:
+    do("add_allocation", workspace=project, user=consultant, hours=40, **WEEK)
+    assert bool(await ids(api, "workspace_allocations", **params)) is found
+
+
+async def test_allocations_are_made_changed_and_deleted_over_the_api(
+    api: Any, do: Act, simulator: KantataSimulator, project: str, consultant: str
+) -> None:
+    do("add_allocation", workspace=project, user=consultant, hours=40, **WEEK)
+    (resource,) = simulator.books.all("WorkspaceResource")
+    days = {"start_date": "2026-11-16", "end_date": "2026-11-20"}
+    sent = {"resource_id": int(resource.id), "minutes": 60, "hard": False, **days}
+    _, body = await api("POST", "workspace_allocations", json={"workspace_allocation": sent})
+    id = body["results"][0]["id"]
+    _, body = await api("PUT", f"workspace_allocations/{id}", json={"workspace_allocation": {"hard": True}})
+    assert body["workspace_allocations"][id]["hard"] is True
+    status, _ = await api("DELETE", f"workspace_allocations/{id}")
+    assert status == 204
+    assert await ids(api, "workspace_allocations", only=id) == []
+    wrong = {**sent, "end_date": "2026-11-01"}
+    status, _ = await api("POST", "workspace_allocations", json={"workspace_allocation": wrong})
+    assert status == 422
+
+
+@pytest.mark.parametrize(
+    ("change", "status"),
+    [
+        pytest.param({}, 200, id="a date and an amount are enough"),
+        pytest.param({"billing_type": "upon_completion"}, 422, id="on completion of what"),
+        pytest.param({"billing_type": "monthly"}, 422, id="an unknown type"),
+        pytest.param({"amount_in_cents": "1.00"}, 422, id="an amount in units"),
+        pytest.param({"title": " "}, 422, id="no title"),
+    ],
+)
+async def test_rules_of_billing_milestones(api: Any, project: str, change: Row, status: int) -> None:
+    sent = {
+        "workspace_id": int(project),
+        "title": "October",
+        "amount_in_cents": 100,
+        "date_to_invoice": "2026-10-31",
+        **change,
+    }
+    found, _ = await api("POST", "billing_milestones", json={"billing_milestone": sent})
+    assert found == status
+
+
+async def test_a_limit_that_is_used_up_is_told_without_a_word_about_it(
+    api: Any, do: Act, project: str
+) -> None:
+    do("use_up_rate_limit", calls=1, endpoint="GET workspaces")
+    assert (await api("GET", "time_entries"))[0] == 200
+    status, body = await api("GET", "workspaces.json")
+    assert (status, body["errors"][0]["type"]) == (429, "system")
+    assert (await api("GET", "workspaces"))[0] == 200
+
+
+async def test_more_references_than_a_call_may_name_are_refused(api: Any) -> None:
+    refs = ",".join(str(n) for n in range(201))
+    status, _ = await api("GET", "stories", params={"external_reference_service_model_refs": refs})
+    assert status == 422
+
+
+async def test_the_feed_keeps_nine_days_tells_some_things_twice_and_can_be_missing(
+    api: Any, do: Act, clock: Clock, project: str, consultant: str
+) -> None:
+    for _ in range(6):
+        do("log_time", workspace=project, user=consultant, date="2026-10-05", hours=1, service="x")
+    params = {"subject_type": "TimeEntry", "event_types": "time_entry:created,time_entry:deleted"}
+    _, body = await api("GET", "subscribed_events", params=params)
+    told = [event["subject_id"] for event in body["subscribed_events"].values()]
+    assert len(set(told)) == 6
+    assert len(told) > 6
+    clock.move(days=10)
+    assert await ids(api, "subscribed_events", **params) == []
+    do("switch_feed", on=False)
+    assert (await api("GET", "subscribed_events"))[0] == 403
+
+
+async def test_a_slow_transaction_shows_up_with_an_earlier_stamp(api: Any, do: Act, project: str) -> None:
+    do("slow_down", behind_s=90, writes=1)
+    late = do("add_workspace", title="Gemini")["id"]
+    assert await ids(api, "workspaces", order="updated_at:asc") == [late, project]
+
+
+async def test_a_revoked_token_is_refused_and_its_successor_taken(
+    api: Any, do: Act, simulator: KantataSimulator
+) -> None:
+    before = simulator.credentials()["token"]
+    do("revoke_token")
+    assert (await api("GET", "users", token=before))[0] == 401
+    assert (await api("GET", "users", token=simulator.credentials()["token"]))[0] == 200
 
 
 async def test_updated_after_is_a_strict_bound_in_any_zone(

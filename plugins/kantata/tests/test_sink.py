@@ -249,6 +249,44 @@ async def test_each_term_becomes_a_milestone_and_an_amendment_adds_and_renames(
     assert before.items() <= {link.key: link.remote_id for link in receipt.links}.items()
 
 
+async def test_a_milestone_has_the_day_its_contract_plans_and_without_one_keeps_its_own(
+    send: Callable[..., Any], simulator: KantataSimulator
+) -> None:
+    def contract(revision: int, planned_on: date | None) -> ContractSigned:
+        term = MilestoneTerm(milestone="crm:m1", title="Design", amount=Decimal(1), planned_on=planned_on)
+        return ContractSigned(**CONTRACT, revision=revision, lines=[Milestones(line="M", milestones=[term])])
+
+    await send(PROJECT, contract(1, date(2026, 11, 20)))
+    (story,) = simulator.ledger.of_kind("Story")
+    assert story.fields["due_date"] == "2026-11-20"
+    await send(contract(2, date(2026, 12, 1)))
+    assert story.fields["due_date"] == "2026-12-01"
+    simulator.books.change(story, {"due_date": "2026-12-24"})
+    await send(contract(3, None))
+    assert story.fields["due_date"] == "2026-12-24"
+
+
+async def test_more_milestones_than_one_look_up_may_name(
+    send: Callable[..., Any], simulator: KantataSimulator
+) -> None:
+    """Kantata takes 200 references a call; the simulator refuses more."""
+    many = ContractSigned(**CONTRACT, revision=1, lines=terms(*(f"Step {n}" for n in range(201))))
+    await send(PROJECT, many)
+    first = await send(many)
+    assert len(list(simulator.ledger.of_kind("Story"))) == 201
+    assert len(first.links) == 201
+
+
+async def test_a_key_with_a_comma_is_found_all_the_same(
+    send: Callable[..., Any], simulator: KantataSimulator
+) -> None:
+    """It cannot be named in a list of references, so all milestones are read instead."""
+    term = MilestoneTerm(milestone="crm:m,1", title="Design", amount=Decimal(1))
+    contract = ContractSigned(**CONTRACT, revision=1, lines=[Milestones(line="M", milestones=[term])])
+    await send(PROJECT, contract, contract)
+    assert len(list(simulator.ledger.of_kind("Story"))) == 1
+
+
 async def test_a_contract_half_written_is_finished_not_repeated(
     sink: Sink, send: Callable[..., Any], simulator: KantataSimulator, lose_next: Callable[..., None]
 ) -> None:
