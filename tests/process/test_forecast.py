@@ -464,6 +464,16 @@ def test_a_project_without_a_contract_is_not_spoken_of_until_it_has_one() -> Non
     assert (said.currency, months(said)) == ("USD", {"2026-10": "3400.00 34.00 h"})
 
 
+def test_a_project_that_lost_its_contract_is_said_to_have_nothing_ahead() -> None:
+    firm = Firm(HOURLY, FEE).tell(WEEK, "time e r1 1.00 10-09")
+    firm.said()
+    firm.book.amend(2, HOURLY, FEE, effective_on="10-10", project="P2")
+    firm._pass_on()
+    left, gone_to = sorted(firm.window.publish(), key=lambda event: event.project)
+    assert (left.project, months(left), str(left.backlog)) == ("P1", {"2026-10": "100.00 1.00 h"}, "0.00")
+    assert (gone_to.project, str(gone_to.backlog)) == ("P2", "900.00")
+
+
 def test_of_two_contracts_the_first_to_start_takes_the_work_and_another_currency_stays_out() -> None:
     firm = Firm(replace(HOURLY, cap_amount=D("9000.00")), starts_on=date(2026, 10, 7))
     firm.sign(

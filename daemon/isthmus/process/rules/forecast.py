@@ -55,8 +55,8 @@ DAY = timedelta(days=1)
 class ForecastProcess:
     """Analytical: one ``forecast.revised`` per project in the lag window.
 
-    A project without a contract is not spoken of: it has no currency. What was said last is not said again,
-    unless an amendment is in it, since a change order waits for the word.
+    A project is not spoken of before it has a contract: it has no currency. What was said last is not said
+    again, unless an amendment is in it, since a change order waits for the word.
     """
 
     name = "forecast"
@@ -106,12 +106,16 @@ class ForecastProcess:
     def publish(self, key: str, states: States, as_of: datetime, basis: list[str]) -> list[BusinessEvent]:
         site = _site(key, states)
         contracts = _contracts(key, site, states)
-        if not contracts:
+        if contracts:
+            site = replace(
+                site, entity=contracts[0].versions[-1].entity, currency=contracts[0].newest.currency
+            )
+        entity, currency = site.entity, site.currency
+        if currency is None:
             return []
-        entity, currency = contracts[0].versions[-1].entity, contracts[0].newest.currency
-        found = _look_ahead(key, site, contracts, entity, currency, states)
-        earned = sum((month.revenue for month in site.charged.get(currency, {}).values()), ZERO)
-        earned = earned.quantize(quantum(currency))
+        charged = _charged(key, site, currency, states)
+        found = _look_ahead(key, site, contracts, charged, entity, currency, states)
+        earned = sum((month.revenue for month in charged.values()), ZERO).quantize(quantum(currency))
         content = [entity, currency, found.months, str(found.backlog), str(earned)]
         said = hashlib.sha256(msgspec.json.encode(content)).hexdigest()
         if said == site.said and not site.owed:
@@ -147,15 +151,30 @@ def _rank(event: BusinessEvent) -> Rank:
 # What is said of it
 
 
+def _charged(project: str, site: Site, currency: str, states: States) -> dict[str, Month]:
+    found = {}
+    for month in site.charged.get(currency, []):
+        row = states.get(f"charged:{project}|{currency}|{month}", Month)
+        assert row is not None, "a project names months that have their row"
+        found[month] = row
+    return found
+
+
 def _look_ahead(
-    project: str, site: Site, contracts: list[Agreed], entity: str, currency: str, states: States
+    project: str,
+    site: Site,
+    contracts: list[Agreed],
+    charged: Mapping[str, Month],
+    entity: str,
+    currency: str,
+    states: States,
 ) -> Outlook:
     contracts = [agreed for agreed in contracts if agreed.newest.currency == currency]
     return outlook(
         contracts,
         currency=currency,
         stage=site.stage,
-        charged=site.charged.get(currency, {}),
+        charged=charged,
         remaining=list(_remaining(project, entity, states)),
         worked=_worked(project, site, states),
         achieved=_achieved(contracts, states),
@@ -296,11 +315,12 @@ def _charge(event: ChargeDetermined, states: States) -> set[str]:
     back = event.reverses is not None and event.amount <= 0
     hours = (-event.quantity if back else event.quantity) if event.origin in HOURLY else ZERO
     site, month = _site(event.project, states), f"{event.earned_on:%Y-%m}"
-    months = site.charged.get(event.currency, {})
-    old = months.get(month, Month())
-    new = Month(revenue=old.revenue + event.amount, hours=old.hours + hours)
-    charged = {**site.charged, event.currency: {**months, month: new}}
-    states.put(f"project:{event.project}", replace(site, charged=charged))
+    months, row = site.charged.get(event.currency, []), f"charged:{event.project}|{event.currency}|{month}"
+    if month not in months:
+        charged = {**site.charged, event.currency: sorted([*months, month])}
+        states.put(f"project:{event.project}", replace(site, charged=charged))
+    old = states.get(row, Month) or Month()
+    states.put(row, Month(revenue=old.revenue + event.amount, hours=old.hours + hours))
     if event.origin != "expense":
         lines = (states.get(f"earned:{event.contract}", Earned) or Earned()).lines
         net = lines.get(event.line, Net())

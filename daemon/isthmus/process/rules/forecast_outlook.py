@@ -231,7 +231,7 @@ def _slices(contracts: Sequence[Agreed], remaining: Sequence[Remaining]) -> dict
         return found
     first = min(each[1] for each in bounded)
     last = max(each[2] for each in bounded)
-    cuts = sorted({first, *(cut for cut in _cuts(contracts, first, last) if first < cut <= last)})
+    cuts = _spans(contracts, first, last)
     sums: dict[tuple[bool, date, str], Decimal] = {}
     for booking, since, until in bounded:
         for place in range(bisect_right(cuts, since) - 1, len(cuts)):
@@ -246,6 +246,11 @@ def _slices(contracts: Sequence[Agreed], remaining: Sequence[Remaining]) -> dict
     for (tentative, begins, service), hours in sorted(sums.items()):
         found[tentative].append((begins, service, hours))
     return found
+
+
+def _spans(contracts: Sequence[Agreed], first: date, last: date) -> list[date]:
+    """The first days of the spans in which nothing changes, oldest first."""
+    return sorted({first, *(cut for cut in _cuts(contracts, first, last) if first < cut <= last)})
 
 
 def _cuts(contracts: Sequence[Agreed], first: date, last: date) -> Iterator[date]:
@@ -304,8 +309,16 @@ class _Room:
 
     def _use_worked(self) -> None:
         """Approved hours use lots in the order of their days; what was charged used none of a line's own."""
+        worked = sorted(self.worked)
+        if not worked:
+            return
+        cuts = _spans(self.contracts, worked[0][0], worked[-1][0])
+        spans: dict[tuple[date, str], Decimal] = {}
+        for day, service, hours in worked:
+            span = cuts[bisect_right(cuts, day) - 1], service
+            spans[span] = spans.get(span, ZERO) + hours
         approved: dict[tuple[str, str], Decimal] = {}
-        for day, service, hours in sorted(self.worked):
+        for (day, service), hours in spans.items():
             found = self._plan(day, service, hours)
             if found is None:
                 continue

@@ -27,16 +27,20 @@ class Rank(msgspec.Struct, frozen=True, kw_only=True, order=True):
 
 
 class Site(msgspec.Struct, frozen=True, kw_only=True):
-    """A project: it grows with its months and contracts, never with its entries."""
+    """A project: it names its months and contracts, and does not grow with what happens in them."""
 
     contracts: list[Key] = []
     entities: list[str] = []
     """The legal entities of its contracts: their ticks concern it."""
     stage: Stage = "planned"
     stage_rank: Rank | None = None
-    charged: dict[Currency, dict[str, Month]] = {}
+    charged: dict[Currency, list[str]] = {}
+    """Months that have, or had, something charged, by currency."""
     worked: list[str] = []
     """Months that have, or had, billable hours approved."""
+    entity: str = ""
+    currency: Currency | None = None
+    """Of what was said last; it has to be taken back where no contract is left."""
     owed: bool = False
     """The next statement is said whatever it says: a change order waits for it."""
     said: str = ""
