@@ -10,7 +10,18 @@ import msgspec
 import pytest
 
 from isthmus.events import PaymentReceived
-from isthmus.sdk import ConnectorError, Delivery, Fatal, Opened, Rejected, Reply, Retryable, Throttled, Unsure
+from isthmus.sdk import (
+    ConnectorError,
+    Delivery,
+    Fatal,
+    Opened,
+    Receipt,
+    Rejected,
+    Reply,
+    Retryable,
+    Throttled,
+    Unsure,
+)
 from isthmus.sdk.simulator import Fault, Match
 from isthmus_salesforce.errors import FATES, error_of, read_error
 from isthmus_salesforce.simulator import Salesforce
@@ -99,6 +110,50 @@ def test_the_fate_of_an_answer(
     assert not isinstance(written, Rejected) or written.reason == reason
     assert not isinstance(written, Throttled) or written.retry_after_s == 7
     assert type(read_error(answer(status, code), pause_s=7)) is on_read
+
+
+DUPLICATE = "duplicate value found: Isthmus_Key__c duplicates value on record with id: a015g0000000001AAA"
+
+
+@pytest.mark.parametrize(
+    ("field", "fate", "told"),
+    [
+        pytest.param("Isthmus_Key__c", Retryable, "made meanwhile", id="our key: another upsert was first"),
+        pytest.param(
+            "Number__c", Rejected, "a015g0000000001AAA", id="another field: the other record is named"
+        ),
+    ],
+)
+@pytest.mark.parametrize("many", [False, True], ids=["one", "in a collection"])
+async def test_a_duplicate_value_is_judged_by_its_field(
+    sim: Salesforce, connect: Connect, many: bool, field: str, fate: type[ConnectorError], told: str
+) -> None:
+    problem = {"message": DUPLICATE, "fields": [field]}
+    single = Fault(fault="status", status=400, body=[{**problem, "errorCode": "DUPLICATE_VALUE"}])
+    failed = {"success": False, "errors": [{**problem, "statusCode": "DUPLICATE_VALUE"}]}
+    rows = Fault(fault="wrong_body", body=[failed, failed])
+    chosen = rows if many else single
+    given = {name: getattr(chosen, name) for name in Fault.__struct_fields__}
+    async with connect() as opened:
+        assert opened.sink is not None
+        sim.faults.add([Fault(**{**given, "match": Match(method="PATCH")})])
+        outcomes = await opened.sink.deliver_many([PAYMENT] * (2 if many else 1))
+    for outcome in outcomes:
+        assert type(outcome) is fate
+        assert told in str(outcome)
+
+
+@pytest.mark.parametrize("save", [False, True])
+async def test_a_duplicate_rule_warns_or_is_overruled(sim: Salesforce, connect: Connect, save: bool) -> None:
+    sim.acts()["set_duplicate_rule"]("Invoice__c", "Status__c")
+    first = msgspec.structs.replace(PAYMENT.event, invoice="erp:1", id="1")
+    second = msgspec.structs.replace(PAYMENT.event, invoice="erp:2", id="2")
+    async with connect(save_duplicates=save) as opened:
+        assert opened.sink is not None
+        await opened.sink.deliver(msgspec.structs.replace(PAYMENT, event=first))
+        (outcome,) = await opened.sink.deliver_many([msgspec.structs.replace(PAYMENT, event=second)])
+    assert isinstance(outcome, Receipt if save else Rejected)
+    assert isinstance(outcome, Receipt) or outcome.reason == "duplicate"
 
 
 @pytest.mark.parametrize(

@@ -2,14 +2,17 @@
 
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import httpx
+import jwt
 import pytest
 
 from isthmus.sdk import ConnectorError, Fatal, Opened, Retryable, Secret, Source, Throttled
 from isthmus.sdk.simulator import Fault, Match
 from isthmus.sdk.testing import FakeContext
+from isthmus_salesforce.client import JWT_BEARER
 from isthmus_salesforce.connector import SalesforceConnector
 from isthmus_salesforce.settings import SalesforceSettings
 from isthmus_salesforce.simulator import Salesforce
@@ -77,6 +80,51 @@ async def test_a_clock_that_is_an_hour_behind_is_told(sim: Salesforce, make_sett
     async with SalesforceConnector().open(make_settings(), ctx) as opened:
         with pytest.raises(Fatal, match="expired"):
             await source_of(opened).pull("accounts", None)
+
+
+def assertion(key: str, algorithm: str = "RS256", **changes: Any) -> str:
+    """An assertion that a client of the right app would make, but for ``changes``."""
+    claims = {"aud": "https://login.salesforce.com", "exp": NOW + 170, **changes}
+    return jwt.encode(claims, key, algorithm=algorithm)
+
+
+NOW = int(datetime(2026, 1, 5, 9, tzinfo=UTC).timestamp())
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        pytest.param({}, None, id="a right one is let in"),
+        pytest.param({"aud": "https://test.salesforce.com"}, None, id="and one for a sandbox"),
+        pytest.param({"key": "other"}, "invalid assertion", id="signed with another key"),
+        pytest.param({"aud": "https://example.com"}, "audience is invalid", id="for another audience"),
+        pytest.param({"aud": None}, "invalid assertion", id="for nobody"),
+        pytest.param({"exp": NOW - 1}, "expired", id="expired"),
+        pytest.param({"exp": NOW + 3600}, "invalid assertion", id="that lives an hour"),
+        pytest.param({"algorithm": "none"}, "invalid assertion", id="signed by nobody"),
+        pytest.param({"algorithm": "HS256"}, "invalid assertion", id="signed with a shared secret"),
+        pytest.param({"algorithm": "PS256"}, "invalid assertion", id="signed with PS256"),
+        pytest.param({"iss": "other"}, "client identifier", id="of another app"),
+        pytest.param({"sub": "nobody@acme.example"}, "approved", id="for a user who is not let in"),
+    ],
+)
+async def test_assertions_are_verified(
+    sim: Salesforce, app_key: str, changes: dict[str, Any], words: str | None
+) -> None:
+    """By PyJWT, in the simulator; so what the connector sends is right where it is let in."""
+    given = sim.credentials()
+    algorithm = changes.pop("algorithm", "RS256")
+    key = {"none": "", "HS256": "a shared secret of thirty-two characters"}.get(algorithm, app_key)
+    if changes.pop("key", None):
+        key = Salesforce().login.private_key
+    claims = {"iss": given["client_id"], "sub": given["username"], **changes}
+    form = {"grant_type": JWT_BEARER, "assertion": assertion(key, algorithm, **claims)}
+    async with httpx.AsyncClient(base_url=sim.base_url, verify=False) as http:
+        answer = await http.post("/services/oauth2/token", data=form)
+    told = answer.json()
+    assert answer.status_code == (200 if words is None else 400)
+    assert ("access_token" in told) is (words is None)
+    assert words is None or words in told["error_description"]
 
 
 async def test_a_session_that_ended_is_renewed_once(sim: Salesforce, connect: Connect) -> None:

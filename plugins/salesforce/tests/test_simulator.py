@@ -1,6 +1,7 @@
 """The simulator's protocol, as clients that others wrote rely on it."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import msgspec
 import pytest
 
 from isthmus.sdk import Opened, Secret
-from isthmus.sdk.simulator import ActRefused, Simulator, started
+from isthmus.sdk.simulator import ActRefused, Fault, Match, Simulator, started
 from isthmus.sdk.testing import FakeContext
 from isthmus_salesforce.connector import SalesforceConnector
 from isthmus_salesforce.settings import SalesforceSettings
@@ -264,3 +265,137 @@ async def test_the_credentials_it_shows_are_settings(sim: Salesforce) -> None:
     async with SalesforceConnector().open(SalesforceSettings(**given), ctx) as opened:
         assert isinstance(opened, Opened) and opened.source is not None
         await opened.source.pull("accounts", None)
+
+
+# -- quirks ---------------------------------------------------------------------------------------------
+
+
+async def names(http: httpx.AsyncClient) -> list[str]:
+    answer = await http.get(f"{BASE}/query?q=SELECT Name FROM Account ORDER BY SystemModstamp, Id")
+    return [record["Name"] for record in answer.json()["records"]]
+
+
+async def test_what_is_committed_late_appears_with_its_old_stamp(
+    sim: Salesforce, http: httpx.AsyncClient, clock: Any
+) -> None:
+    """Behind what a poll has read meanwhile: that is why polls overlap."""
+    acts = sim.acts()
+    first = acts["add_account"](name="First")["account"]
+    acts["begin_transaction"]()
+    acts["add_account"](name="Late")
+    acts["edit_account"](first, Name="First, renamed")
+    clock.pass_s(60)
+    assert await names(http) == ["First"]
+    await http.post(f"{BASE}/sobjects/Account", json={"Name": "Meanwhile"})
+    assert acts["commit_transaction"]() == {"committed": 2}
+    assert await names(http) == ["First, renamed", "Late", "Meanwhile"]
+
+
+async def test_a_locator_is_forgotten_by_command_and_after_two_days(
+    sim: Salesforce, http: httpx.AsyncClient, clock: Any
+) -> None:
+    for n in range(3):
+        sim.acts()["add_account"](name=f"Customer {n}")
+    sim.acts()["limit_batches"](rows=2)
+    ends: tuple[Callable[[], object], ...] = (
+        sim.acts()["expire_locators"],
+        partial(clock.pass_s, 2 * 86_400 + 1),
+    )
+    for end in ends:
+        answer = await http.get(f"{BASE}/query?q=SELECT Id FROM Account")
+        link = answer.json()["nextRecordsUrl"]
+        assert len((await http.get(link)).json()["records"]) == 1
+        end()
+        gone = await http.get(link)
+        assert (gone.status_code, gone.json()[0]["errorCode"]) == (400, "INVALID_QUERY_LOCATOR")
+
+
+async def test_what_is_deleted_is_shown_by_query_all_alone(sim: Salesforce, http: httpx.AsyncClient) -> None:
+    sim.acts()["delete_account"](sim.acts()["add_account"](name="Gone")["account"])
+    for resource, shown in (("query", []), ("queryAll", [True])):
+        answer = await http.get(f"{BASE}/{resource}?q=SELECT IsDeleted FROM Account")
+        assert [record["IsDeleted"] for record in answer.json()["records"]] == shown
+
+
+PATHS = {
+    "a login": ("POST", "/services/oauth2/token", None),
+    "a query": ("GET", f"{BASE}/query?q=SELECT Id FROM Account", None),
+    "a describe": ("GET", f"{BASE}/sobjects/pse__Proj__History/describe", None),
+    "the limits": ("GET", f"{BASE}/limits", None),
+    "an upsert": ("PATCH", f"{KEYED}/k", {"Total__c": 1}),
+    "a collection": (
+        "PATCH",
+        f"{BASE}/composite/sobjects/Invoice__c/Isthmus_Key__c",
+        {"records": [{"Isthmus_Key__c": "k"}]},
+    ),
+    "a delete": ("DELETE", f"{KEYED}/k", None),
+}
+FAULTS: dict[str, Fault] = {
+    "status": Fault(fault="status", status=503),
+    "throttle": Fault(fault="throttle"),
+    "lose_response": Fault(fault="lose_response"),
+    "late_commit": Fault(fault="late_commit", delay_s=0.01),
+    "delay": Fault(fault="delay", delay_s=0.01),
+    "drip": Fault(fault="drip", delay_s=0),
+    "truncate": Fault(fault="truncate"),
+    "wrong_body": Fault(fault="wrong_body", body={"other": True}),
+}
+BREAKS = ("lose_response", "late_commit", "truncate")
+
+
+@pytest.mark.parametrize("kind", FAULTS)
+@pytest.mark.parametrize("path", PATHS)
+async def test_every_fault_can_be_planned_on_every_path(
+    sim: Salesforce, http: httpx.AsyncClient, path: str, kind: str
+) -> None:
+    method, url, body = PATHS[path]
+    await http.patch(f"{KEYED}/k", json={})
+    given = {name: getattr(FAULTS[kind], name) for name in Fault.__struct_fields__}
+    match = Match(method=method, path_prefix=url.partition("?")[0])
+    sim.faults.add([Fault(**{**given, "match": match})])
+    form = {"grant_type": "client_credentials"} if body is None and method == "POST" else None
+    try:
+        answer = await http.request(method, url, json=body, data=form)
+        met = {503: "status", 429: "throttle"}.get(answer.status_code, "answered")
+    except httpx.TransportError:
+        met = "broken"
+    (planned,) = sim.faults.faults
+    assert planned.fired == 1
+    if kind in BREAKS:
+        # Half of an empty body is an empty body.
+        assert met == "broken" or (kind, path) == ("truncate", "a delete")
+    else:
+        assert met == (kind if kind in ("status", "throttle") else "answered")
+
+
+# -- Certinia -------------------------------------------------------------------------------------------
+
+
+def test_a_timecard_is_cut_into_splits_at_the_end_of_the_month() -> None:
+    org = Salesforce()
+    acts = org.acts()
+    project = acts["add_project"]("Rollout")["project"]
+    anna = acts["add_resource"]("Anna Weber")["resource"]
+    card = acts["log_week"](project, anna, "2026-01-26", [8, 8, 8, 8, 8, 1, 2])
+    splits = [org.ledger.get("pse__Timecard__c", id) for id in card["splits"]]
+    shown = [
+        (s.fields["pse__Start_Date__c"], s.fields["pse__End_Date__c"], s.fields["pse__Total_Hours__c"])
+        for s in splits
+        if s is not None
+    ]
+    assert shown == [("2026-01-26", "2026-01-31", 41.0), ("2026-02-01", "2026-02-01", 2.0)]
+    again = acts["correct_week"](card["timecard"], [8])
+    assert again["splits"] == card["splits"], "a correction keeps the splits"
+    assert acts["delete_week"](card["timecard"])["splits"] == card["splits"]
+    assert all(split is not None and split.fields["IsDeleted"] for split in splits)
+
+
+async def test_certinia_s_objects_are_described_with_their_own_names(http: httpx.AsyncClient) -> None:
+    described = (await http.get(f"{BASE}/sobjects/pse__Timecard__c/describe")).json()
+    fields = {field["name"]: field for field in described["fields"]}
+    assert fields["pse__Project__c"]["referenceTo"] == ["pse__Proj__c"]
+    assert fields["pse__Project__c"]["relationshipName"] == "pse__Project__r"
+    assert {"pse__Approved__c", "pse__Invoiced__c", "pse__Monday_Hours__c"} <= set(fields)
+    history = (await http.get(f"{BASE}/sobjects/pse__Proj__History/describe")).json()
+    assert "SystemModstamp" not in {field["name"] for field in history["fields"]}
+    assert not history["createable"]

@@ -1,5 +1,6 @@
 """Invoices into the org: once each, in any order, and only done when it is proven."""
 
+from collections import Counter
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from datetime import UTC, date, datetime
@@ -14,6 +15,7 @@ from isthmus.sdk import (
     ConnectorError,
     Delivery,
     DeliveryClass,
+    Fatal,
     Link,
     Opened,
     Receipt,
@@ -340,3 +342,54 @@ async def test_every_kind_is_class_a(connect: Connect) -> None:
         assert kinds == sink.accepts
         for each in (released(), paid(), voided()):
             assert sink.delivery_class(each.event) is DeliveryClass.A
+
+
+async def test_writes_under_one_account_wait_for_each_other(
+    sim: Salesforce, connect: Connect, customer: str, win: Win, ctx: FakeContext
+) -> None:
+    """Salesforce locks the account; two calls at once would end in UNABLE_TO_LOCK_ROW."""
+    other = win(account="Other")["account"]
+    ctx.keep([Link(kind="customer", key="crm:other", remote_id=other)])
+    inside, most = Counter[str](), Counter[str]()
+    right = Client.upsert
+
+    async def watched(self: Client, item: str, field: str, key: str, body: Any) -> Any:
+        parent = body["Account__c"]
+        inside[parent] += 1
+        inside["all"] += 1
+        most[parent] = max(most[parent], inside[parent])
+        most["all"] = max(most["all"], inside["all"])
+        await trio.sleep(0.01)
+        try:
+            return await right(self, item, field, key, body)
+        finally:
+            inside[parent] -= 1
+            inside["all"] -= 1
+
+    async with connect() as opened, trio.open_nursery() as nursery:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(Client, "upsert", watched)
+            async with trio.open_nursery() as sending:
+                for n, key in enumerate((customer, customer, customer, "crm:other")):
+                    sending.start_soon(sink_of(opened).deliver, released(f"erp:{n}", key))
+        nursery.cancel_scope.cancel()
+    assert most == {customer.removeprefix("crm:"): 1, other: 1, "all": 2}
+
+
+async def test_a_field_the_user_may_not_edit_stops_writing_before_the_first_record(
+    sim: Salesforce, connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    right = Client.describe
+
+    async def hidden(self: Client, item: str) -> dict[str, Any]:
+        described = await right(self, item)
+        for field in described["fields"]:
+            if field["name"] in ("Status__c", "Total__c"):
+                field["updateable"] = field["createable"] = False
+        return described
+
+    monkeypatch.setattr(Client, "describe", hidden)
+    async with connect() as opened:
+        with pytest.raises(Fatal, match=r"Total__c that the user may not edit, Status__c that the user"):
+            await sink_of(opened).deliver(paid())
+    assert list(sim.ledger.of_kind("Invoice__c")) == []

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, nullcontext
 from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
 
@@ -15,6 +15,8 @@ from isthmus.sdk.testing import FakeContext, SourceContract, read_all
 from isthmus_salesforce import sweep
 from isthmus_salesforce.settings import SalesforceSettings
 from isthmus_salesforce.simulator import Salesforce
+
+from .test_sink import paid
 
 Win = Callable[..., dict[str, Any]]
 Connect = Callable[..., AbstractAsyncContextManager[Opened]]
@@ -104,28 +106,44 @@ async def test_late_rows(
     assert (f"crm:{late}" in customers(events)) is seen
 
 
-async def test_rows_that_appear_behind_the_page_are_met_by_the_next_sweep(
+async def test_500_rows_of_one_second_and_five_more_behind_each_page_are_all_met(
     sim: Salesforce, clock: Clock, connect: Connect
 ) -> None:
-    ids = add_accounts(sim, 6)
+    ids = add_accounts(sim, 500)
     clock.pass_s(1)
-    found: set[str] = set()
-    async with connect(page_size=2) as opened:
-        source, cursor, pages = source_of(opened), None, 0
-        while True:
+    first: list[str] = []
+    async with connect(page_size=50) as opened:
+        source, cursor, more = source_of(opened), None, True
+        while more:
             page = await source.pull("accounts", cursor)
-            found |= customers(list(page.events))
-            cursor, pages = page.next, pages + 1
-            if not page.more:
-                break
-            (id,) = add_accounts(sim, 1, f"Behind {pages}")
-            record = sim.ledger.get("Account", id)
-            assert record is not None
-            record.fields["SystemModstamp"] = "2026-01-05T08:59:59.000+0000"
-            ids.append(id)
+            first += [event.id for event in page.events]
+            cursor, more = page.next, page.more
+            for id in add_accounts(sim, 5, "Behind"):
+                record = sim.ledger.get("Account", id)
+                assert record is not None
+                record.fields["SystemModstamp"] = "2026-01-05T08:59:59.000+0000"
+                ids.append(id)
         events, _ = await read_all(source, "accounts", cursor)
-    assert found | customers(events) == {f"crm:{id}" for id in ids}
-    assert pages > 2
+    assert len(first) == len(set(first)) == 500, "no page repeats a row"
+    assert len(ids) == 555
+    assert {id.split("/")[2] for id in {*first, *(event.id for event in events)}} == {
+        f"crm:{id}" for id in ids
+    }
+
+
+async def test_a_transaction_that_commits_late_is_met_by_the_overlap(
+    sim: Salesforce, clock: Clock, connect: Connect
+) -> None:
+    add_accounts(sim, 1)
+    sim.acts()["begin_transaction"]()
+    (late,) = add_accounts(sim, 1, "Late")
+    clock.pass_s(30)
+    async with connect(overlap_s=60) as opened:
+        before, cursors = await read_all(source_of(opened), "accounts")
+        sim.acts()["commit_transaction"]()
+        after, _ = await read_all(source_of(opened), "accounts", cursors[-1])
+    assert f"crm:{late}" not in customers(before)
+    assert f"crm:{late}" in customers(after)
 
 
 async def test_a_second_is_read_only_when_it_is_over(sim: Salesforce, clock: Clock, connect: Connect) -> None:
@@ -281,6 +299,50 @@ async def test_a_reopened_deal_with_an_active_contract_is_for_a_person(
     assert "IsWon" in refused.reason and won["opportunity"] in refused.place
 
 
+@pytest.mark.parametrize("deleted", [False, True])
+async def test_a_deal_that_was_told_as_won_and_is_not_any_more_is_for_a_person(
+    sim: Salesforce, clock: Clock, connect: Connect, ctx: FakeContext, deleted: bool
+) -> None:
+    """There is no contract yet that would hold it; the projects and plans made for it are real."""
+    item = sim.org.object("Opportunity")
+    account = sim.acts()["add_account"]("Acme")["account"]
+    body = {"Name": "Deal", "AccountId": account, "CloseDate": "2026-01-05", "Amount": 10}
+    deal = sim.org.create(item, {**body, "StageName": "Closed Won"})
+    never = sim.org.create(item, {**body, "StageName": "Closed Lost"})
+    clock.pass_s(1)
+    async with connect(overlap_s=0) as opened:
+        page = await source_of(opened).pull("opportunities", None)
+        ctx.keep(page.links)
+        assert [event.key for event in page.events] == [f"crm:{deal.id}"]
+        if deleted:
+            sim.org.delete(deal)
+            sim.org.delete(never)
+        else:
+            sim.acts()["reopen_deal"](deal.id)
+        clock.pass_s(1)
+        later = await source_of(opened).pull("opportunities", page.next)
+    assert later.events == []
+    (refused,) = later.refused
+    assert deal.id in refused.place
+    assert ("IsDeleted" if deleted else "IsWon") in refused.reason
+    assert "after it was told as won" in refused.reason
+
+
+async def test_a_deal_whose_contract_was_ended_too_needs_nobody(
+    sim: Salesforce, win: Win, clock: Clock, connect: Connect, ctx: FakeContext
+) -> None:
+    won = win()
+    clock.pass_s(1)
+    async with connect(overlap_s=0) as opened:
+        page = await source_of(opened).pull("opportunities", None)
+        ctx.keep(page.links)
+        sim.acts()["end_contract"](won["contract"], "2026-06-30")
+        sim.acts()["reopen_deal"](won["opportunity"])
+        clock.pass_s(1)
+        later = await source_of(opened).pull("opportunities", page.next)
+    assert (later.events, later.refused) == ([], [])
+
+
 async def test_a_deleted_account_is_seen(sim: Salesforce, clock: Clock, connect: Connect) -> None:
     (id,) = add_accounts(sim, 1)
     sim.acts()["delete_account"](id)
@@ -348,6 +410,32 @@ async def test_reading_rests_before_the_calls_are_used_up_and_resumes(
         assert rest.value.retry_after_s == 7
         sim.acts()["use_up_calls"](used=100)
         assert isinstance(await source_of(opened).pull("accounts", page.next), Page)
+
+
+@pytest.mark.parametrize(
+    ("used", "begins", "goes_on"),
+    [
+        pytest.param(11_900, True, True, id="below 80 %: everything"),
+        pytest.param(12_100, False, True, id="from 80 %: what has begun goes on"),
+        pytest.param(13_600, False, False, id="from 90 %: the rest is for writing"),
+    ],
+)
+async def test_the_budget_of_the_day(
+    sim: Salesforce, clock: Clock, connect: Connect, used: int, begins: bool, goes_on: bool
+) -> None:
+    add_accounts(sim, 4)
+    clock.pass_s(1)
+    async with connect(page_size=2) as opened:
+        source, sink = source_of(opened), opened.sink
+        assert sink is not None
+        under_way = await source.pull("accounts", None)
+        assert under_way.more
+        sim.acts()["use_up_calls"](used=used)
+        await sink.deliver(paid())
+        for cursor, may in ((None, begins), (under_way.next, goes_on)):
+            with nullcontext() if may else pytest.raises(Throttled, match="reading rests"):
+                await source.pull("accounts", cursor)
+        await sink.deliver(paid())
 
 
 async def test_a_cursor_of_something_else_is_not_guessed_at(connect: Connect) -> None:

@@ -39,6 +39,7 @@ class Acts:
             self.use_up_calls,
             self.limit_batches,
             self.expire_locators,
+            self.set_duplicate_rule,
             self.begin_transaction,
             self.commit_transaction,
             self.allow_password_login,
@@ -186,6 +187,12 @@ class Acts:
     def expire_locators(self) -> dict[str, Any]:
         """Forget all query locators, as after two days."""
         return {"expired": len(self._memory.pop("locators", {}))}
+
+    def set_duplicate_rule(self, object: str, field: str) -> dict[str, Any]:
+        """Warn of new records of an object that are alike in a field; a client may save them all the same."""
+        item = self._org.object(object)
+        self._memory.setdefault("duplicate_rules", {})[item.name] = item.by_name[field.lower()].name
+        return {"rules": self._memory["duplicate_rules"]}
 
     def begin_transaction(self) -> dict[str, Any]:
         """Hold back what people do from now on: it is stamped when it is done, and seen by others only after

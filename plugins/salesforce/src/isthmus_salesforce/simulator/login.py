@@ -7,6 +7,7 @@ import re
 import secrets
 from collections.abc import Callable, Mapping
 from datetime import datetime
+from functools import cache
 from html import unescape
 from typing import Any
 from urllib.parse import parse_qsl
@@ -16,14 +17,16 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 ORGANIZATION_ID = "00D5g000000isthEAA"
-USER_ID = "0055g00000000001AAA"
-PERSON_ID = "0055g00000000002AAA"
+USER_ID = "0055g0000000001AAA"
+PERSON_ID = "0055g0000000002AAA"
 USERNAME = "integration@isthmus.example"
 JWT_BEARER = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 _ENVELOPE = """<?xml version="1.0" encoding="UTF-8"?>
 <soapenv:Envelope xmlns:soapenv="http://schemas.xmlsoap.org/soap/envelope/" \
 xmlns:sf="urn:fault.partner.soap.sforce.com"><soapenv:Body>"""
 _ELEMENT = re.compile(r"<(?:\w+:)?(username|password)>([^<]*)<")
+ASSERTION_MAX_S = 300
+"""An assertion may live three minutes; clocks may be apart."""
 LOGIN_HOSTS = ("login.salesforce.com", "test.salesforce.com")
 MY_DOMAIN = "isthmus-dev-ed.my.salesforce.com"
 
@@ -153,13 +156,12 @@ class Login:
         return len(sessions)
 
     def _check_assertion(self, assertion: str, base_url: str) -> None:
-        private = serialization.load_pem_private_key(self.private_key.encode(), password=None)
         audience = [f"https://{host}" for host in (*LOGIN_HOSTS, MY_DOMAIN)] + [base_url]
         required = ["iss", "sub", "aud", "exp"]
         try:
             claims = jwt.decode(
                 assertion,
-                private.public_key(),  # type: ignore[arg-type]  # always RSA: it was made above
+                _public_key(self.private_key),
                 algorithms=["RS256"],
                 audience=audience,
                 options={"require": required, "verify_iat": False, "verify_exp": False},
@@ -173,8 +175,11 @@ class Login:
             raise LoginRefused("invalid_client_id", "client identifier invalid")
         if claims["sub"] != USERNAME:
             raise LoginRefused("invalid_grant", "user hasn't approved this consumer")
-        if expires_at < self._now().timestamp():
+        lives_s = expires_at - self._now().timestamp()
+        if lives_s < 0:
             raise LoginRefused("invalid_grant", "expired authorization code")
+        if lives_s > ASSERTION_MAX_S:
+            raise LoginRefused("invalid_grant", "invalid assertion")
 
     def _check_client(self, form: dict[str, str], authorization: str) -> None:
         client_id, secret = form.get("client_id", ""), form.get("client_secret", "")
@@ -187,6 +192,13 @@ class Login:
             raise LoginRefused("invalid_client_id", "client identifier invalid")
         if not secrets.compare_digest(secret.encode(), self.client_secret.encode()):
             raise LoginRefused("invalid_client", "invalid client credentials")
+
+
+@cache
+def _public_key(private_key: str) -> rsa.RSAPublicKey:
+    private = serialization.load_pem_private_key(private_key.encode(), password=None)
+    assert isinstance(private, rsa.RSAPrivateKey), "made here"
+    return private.public_key()
 
 
 def _fault(code: str, message: str) -> str:

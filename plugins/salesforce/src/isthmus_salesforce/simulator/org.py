@@ -107,6 +107,8 @@ class Org:
         self._now = now
         self.user_id = USER_ID
         """Who acts: the integration user behind the API, or a person."""
+        self.save_duplicates = False
+        """Whether the request in hand overrules duplicate rules."""
         self.memory: dict[str, Any] = {}
         """``uncommitted``: by id, the fields before the open transaction of a person, None for new ones."""
         self._rows: dict[str, dict[str, Record]] = {}
@@ -218,6 +220,7 @@ class Org:
             text = "Choose a valid contract status and save your changes. Ask your admin for details."
             raise refused("FAILED_ACTIVATION", text, "Status")
         self._check_unique(item, fields, None)
+        self._check_alike(item, fields)
         return self.put(item, fields, op=op, body=body)
 
     def put(
@@ -336,6 +339,14 @@ class Org:
                         f"duplicate value found: {field.name} duplicates value on record with id: {other.id}"
                     )
                     raise refused("DUPLICATE_VALUE", text, field.name)
+
+    def _check_alike(self, item: Object, fields: dict[str, Any]) -> None:
+        """A duplicate rule warns; who sent ``allowSave=true`` is not stopped."""
+        name = self.memory.get("duplicate_rules", {}).get(item.name)
+        if name is None or self.save_duplicates or fields.get(name) is None:
+            return
+        if any(record.fields[name] == fields[name] for record in self.rows(item)):
+            raise refused("DUPLICATES_DETECTED", "Use one of these records?")
 
     def _accept(self, item: Object, body: dict[str, Any]) -> dict[str, Any]:
         """The fields of a body by their right names, with values of their types."""

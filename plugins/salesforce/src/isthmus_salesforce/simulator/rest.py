@@ -125,6 +125,8 @@ class Salesforce(Simulator):
         if used > DAILY_CALLS:
             raise refused("REQUEST_LIMIT_EXCEEDED", "TotalRequests Limit exceeded.", status=403)
         parts = [unquote(part) for part in (match[2] or "").split("/") if part]
+        rule = request.headers.get("sforce-duplicate-rule-header", "")
+        self.org.save_duplicates = "allowsave=true" in rule.lower().replace(" ", "")
         status, body = await self._resource(request, f"v{match[1]}.0", parts)
         return self._json(request, status, body)
 
