@@ -88,8 +88,10 @@ def billing(folder: Path) -> dict[str, float]:
     return {
         "determinations_per_s_one_contract": round(middle(actor, "one_contract_per_s")),
         "determinations_per_s_many_contracts": round(middle(actor, "many_contracts_per_s")),
-        "rules_per_s_one_contract": round(middle(rules, "one_contract_per_s")),
-        "rules_per_s_many_contracts": round(middle(rules, "many_contracts_per_s")),
+        "determinations_per_core_s_one_contract": round(middle(actor, "one_contract_per_core_s")),
+        "determinations_per_core_s_many_contracts": round(middle(actor, "many_contracts_per_core_s")),
+        "rules_per_core_s_one_contract": round(middle(rules, "one_contract_per_core_s")),
+        "rules_per_core_s_many_contracts": round(middle(rules, "many_contracts_per_core_s")),
         "determination_cost_growth": round(middle(actor, "billed_growth"), 2),
         "wake_cost_growth": round(middle(actor, "woken_growth"), 2),
         "rules_determination_cost_growth": round(middle(rules, "billed_growth"), 2),
