@@ -181,6 +181,16 @@ WEEK = "plan A R1 consulting 10-05 10-09 8.00"
             "52.00",
             id="subscription periods, a first part by its days",
         ),
+        pytest.param(
+            [replace(LICENCE, ends_on=None, every="year")],
+            [],
+            {
+                "2026-10": "6.96 0.00 h",
+                **{f"{year}-01": "31.00 0.00 h" for year in range(2027, 2038)},
+            },
+            "0.00",
+            id="without an end the next twelve periods, and no backlog",
+        ),
         # Remaining hours.
         pytest.param(
             [HOURLY],
@@ -276,6 +286,17 @@ WEEK = "plan A R1 consulting 10-05 10-09 8.00"
             {"2026-10": "1000.00 10.00 h, unpaid 30.00 h"},
             "200.00",
             id="what was charged is taken from it",
+        ),
+        pytest.param(
+            [replace(HOURLY, cap_amount=D("1000.00"))],
+            [
+                "plan A R1 design 10-05 10-05 8.00",
+                "plan B R2 consulting 10-09 10-09 8.00",
+                "plan C R3 consulting 11-02 11-02 8.00",
+            ],
+            {"2026-10": "1000.00 12.00 h, unpaid 4.00 h", "2026-11": "0.00 0.00 h, unpaid 8.00 h"},
+            "1000.00",
+            id="earlier months go first, and within a month services by name",
         ),
         pytest.param(
             [replace(HOURLY, cap_hours=D("12.50"), overage="write_off")],
