@@ -1,20 +1,29 @@
 """Reading an org: nothing is missed, nothing is doubled, nothing is read too early."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, nullcontext
 from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
 
 import pytest
 
-from isthmus.events import BusinessEvent, ContractAmended, ContractEnded, ContractSigned, CustomerChanged
+from isthmus.events import (
+    BusinessEvent,
+    ContractAmended,
+    ContractEnded,
+    ContractSigned,
+    CustomerChanged,
+    TimeAndMaterials,
+)
 from isthmus.sdk import Fatal, Opened, Page, Retryable, Source, Throttled
 from isthmus.sdk.simulator import Fault, Match
 from isthmus.sdk.testing import FakeContext, SourceContract, read_all
 from isthmus_salesforce import sweep
+from isthmus_salesforce.rows import Row
 from isthmus_salesforce.settings import SalesforceSettings
 from isthmus_salesforce.simulator import Salesforce
+from isthmus_salesforce.source import Sales
 
 from .test_sink import paid
 
@@ -40,6 +49,73 @@ def add_accounts(sim: Salesforce, count: int, name: str = "Customer") -> list[st
 
 def customers(events: list[BusinessEvent]) -> set[str]:
     return {event.customer for event in events if isinstance(event, CustomerChanged)}
+
+
+class Amended:
+    """A contract that is amended between the read of its row and the read of its lines."""
+
+    def __init__(self, sim: Salesforce, contract: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.left = 1
+        lines = Sales._lines
+
+        async def slow(source: Sales, contracts: Sequence[str]) -> dict[str, list[Row]]:
+            if contract in contracts and self.left:
+                self.left -= 1
+                dearer = [{"Line__c": "T", "Model__c": "time_and_materials", "Default_Rate__c": 250}]
+                sim.acts()["amend_contract"](contract, dearer, "2026-03-01", "more work")
+            return await lines(source, contracts)
+
+        monkeypatch.setattr(Sales, "_lines", slow)
+
+
+async def rates_by_revision(source: Source, clock: Clock) -> dict[int, set[object]]:
+    """What each revision of the contract was said to cost, over two sweeps."""
+    rates: dict[int, set[object]] = {}
+    cursor = None
+    for _ in range(2):
+        events, cursors = await read_all(source, "contracts", cursor)
+        cursor = cursors[-1]
+        clock.pass_s(5)
+        for event in events:
+            if isinstance(event, (ContractSigned, ContractAmended)):
+                rates.setdefault(event.revision, set()).update(
+                    line.default_rate for line in event.lines if isinstance(line, TimeAndMaterials)
+                )
+    return rates
+
+
+@pytest.mark.parametrize("apart_s", [0.0, 3.0], ids=["in one second", "seconds later"])
+async def test_a_contract_is_never_told_with_the_lines_of_another_revision(
+    sim: Salesforce,
+    win: Win,
+    clock: Clock,
+    connect: Connect,
+    monkeypatch: pytest.MonkeyPatch,
+    apart_s: float,
+) -> None:
+    contract = win()["contract"]
+    clock.pass_s(1 + apart_s)
+    Amended(sim, contract, monkeypatch)
+    async with connect(overlap_s=60) as opened:
+        rates = await rates_by_revision(source_of(opened), clock)
+    assert rates == {2: {250}}, "the first revision is gone, and was not told with the second one's lines"
+
+
+async def test_a_build_that_does_not_look_twice_tells_the_wrong_lines(
+    sim: Salesforce, win: Win, clock: Clock, connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The mutant of the test above."""
+
+    async def trusting(source: Sales, contracts: Sequence[Row]) -> set[str]:
+        return set()
+
+    monkeypatch.setattr(Sales, "_changed", trusting)
+    contract = win()["contract"]
+    clock.pass_s(1)
+    Amended(sim, contract, monkeypatch)
+    async with connect(overlap_s=60) as opened:
+        rates = await rates_by_revision(source_of(opened), clock)
+    assert rates[1] == {250}
 
 
 class TestSales(SourceContract):

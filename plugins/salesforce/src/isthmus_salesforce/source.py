@@ -61,8 +61,12 @@ class Sales(Polled):
             raise translate.reopened(row, "after it was told as won; win it again, or undo what was set up")
 
     async def _contracts(self, rows: list[Row], told: Told) -> None:
-        lines = await self._lines([row.id for row in rows if row.text("StatusCode") == "Activated"])
+        active = [row for row in rows if row.text("StatusCode") == "Activated"]
+        lines = await self._lines([row.id for row in active])
+        changed = await self._changed(active)
         for row in rows:
+            if row.id in changed:
+                continue  # amended between the two reads: the next sweep reads it with its own lines
             own = lines.get(row.id, [])
             try:
                 fact = translate.contract_fact(row, own, self._teller)
@@ -96,6 +100,18 @@ class Sales(Polled):
             for record in await self._client.rows(query):
                 found.setdefault(str(record[deal]), set()).add(str(record[state]))
         return found
+
+    async def _changed(self, contracts: Sequence[Row]) -> set[str]:
+        """Which of these are not as they were read: their lines may be those of another revision."""
+        named = self._settings.named
+        revision = named("Revision__c")
+        read = {row.id: (row.fields["SystemModstamp"], row.fields.get("Revision__c")) for row in contracts}
+        now: dict[str, tuple[object, object]] = {}
+        for ids in portions(list(read)):
+            query = select(["Id", "SystemModstamp", revision], named("Contract"), where=[one_of("Id", ids)])
+            for record in await self._client.rows(query):
+                now[str(record["Id"])] = record["SystemModstamp"], record.get(revision)
+        return {id for id, stood in read.items() if now.get(id) != stood}
 
     async def _lines(self, contracts: Sequence[str]) -> dict[str, list[Row]]:
         """The rows of each contract, in the order of their names."""
