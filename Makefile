@@ -9,6 +9,9 @@ TAP := tap-mavenlink==0.0.3 tap-framework==0.0.4 singer-python==5.1.5
 # The same for NetSuite: it pins an httpx older than ours.
 NETSUITE := netsuite==0.12.0
 
+# The same for Certinia PSA: it pins a requests of 2021.
+TIMECARD := salesforce-timecard==2.0.7
+
 # What the tests of legacy-erp run against for real: a COBOL compiler and a database server, from Debian.
 # Without them those tests are skipped, each by its name.
 TEST_DEPS := gnucobol3 postgresql
@@ -31,11 +34,11 @@ test-deps:
 setup: .venv/ready
 
 # uv.lock decides what is installed; uv itself comes from PyPI like everything else.
-.venv/ready: pyproject.toml uv.lock $(wildcard plugins/*/pyproject.toml)
+.venv/ready: Makefile pyproject.toml uv.lock $(wildcard plugins/*/pyproject.toml)
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check "uv>=0.9,<1"
 	UV_PROJECT_ENVIRONMENT=.venv $(BIN)/uv sync --quiet --frozen --all-packages --inexact
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps $(TAP) $(NETSUITE)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps $(TAP) $(NETSUITE) $(TIMECARD)
 	touch $@
 
 lint:
