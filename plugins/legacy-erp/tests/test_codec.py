@@ -1,5 +1,6 @@
 """Values to bytes and back: every sign style, every encoding, and what is refused."""
 
+from codecs import BOM_UTF8
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
@@ -62,10 +63,87 @@ KEY = Field(name="ref", kind="key", width=10)
         pytest.param("-937.50", "trailing", "implied", "000093750-", id="and so has a trailing one"),
         pytest.param("-937.50", "leading", "point", "-0000937.50", id="a written point has one too"),
         pytest.param("-937.50", "overpunch", "point", "0000937.5}", id="overpunch and point together"),
+        pytest.param(
+            "937.54", "overpunch-ascii", "implied", "000093754", id="in ASCII a plus is a plain digit"
+        ),
+        pytest.param("-937.50", "overpunch-ascii", "implied", "00009375p", id="a negative 0 is p"),
+        pytest.param("-0.09", "overpunch-ascii", "implied", "00000000y", id="and minus 9 is y"),
+        pytest.param("-937.50", "trailing", "comma", "0000937,50-", id="a comma for the point"),
     ],
 )
 def test_an_amount_in_each_style(value: str, sign: str, decimals: str, text: str) -> None:
     assert written(AMOUNT, Decimal(value), sign=sign, decimals=decimals) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "digits", "signed", "raw"),
+    [
+        pytest.param("123.45", 9, True, "000012345c", id="plus is C"),
+        pytest.param("-123.45", 9, True, "000012345d", id="minus is D"),
+        pytest.param("123.45", 9, False, "000012345f", id="no sign is F"),
+        pytest.param("0", 9, True, "000000000c", id="zero is positive"),
+        pytest.param("1.00", 8, True, "000000100c", id="an even number of digits has a half byte to spare"),
+        pytest.param("-1.00", 3, True, "100d", id="three digits are two bytes"),
+    ],
+)
+def test_a_packed_decimal(value: str, digits: int, signed: bool, raw: str) -> None:
+    field = Field(name="n", kind="decimal", digits=digits, decimals=2, signed=signed, packed=True)
+    made = codec(field, line_end="none")
+    record = made.encode(made.detail("line"), {"n": Decimal(value)})
+    assert record[1 : 1 + made.width(field)].hex() == raw
+    assert made.decode(record)[0].values == {"n": Decimal(value)}
+
+
+@pytest.mark.parametrize(
+    ("raw", "signed", "value"),
+    [
+        pytest.param("123a", True, "1.23", id="A is plus too"),
+        pytest.param("123b", True, "-1.23", id="B is minus too"),
+        pytest.param("123f", True, "1.23", id="F is plus in a signed field"),
+        pytest.param("123d", False, None, id="a minus in a field without sign"),
+        pytest.param("12ac", True, None, id="a half byte that is no digit"),
+        pytest.param("1234", True, None, id="no sign"),
+        pytest.param("4040", True, None, id="blanks"),
+    ],
+)
+def test_a_packed_decimal_is_read_as_the_machines_do_or_refused(
+    raw: str, signed: bool, value: str | None
+) -> None:
+    field = Field(name="n", kind="decimal", digits=3, decimals=2, signed=signed, packed=True)
+    made = codec(field, line_end="none", encoding="cp037")
+    record = ("D".encode("cp037") + bytes.fromhex(raw)).ljust(80, b"\x40")
+    if value is None:
+        with pytest.raises(BytesRefused, match="record 1, field n"):
+            made.decode(record)
+    else:
+        assert made.decode(record)[0].values == {"n": Decimal(value)}
+
+
+def test_more_digits_than_the_field_has_are_refused_in_the_half_byte_to_spare() -> None:
+    field = Field(name="n", kind="integer", digits=2, packed=True)
+    with pytest.raises(BytesRefused, match="more than 2 digits"):
+        codec(field, line_end="none").decode((b"D" + bytes.fromhex("123f")).ljust(80))
+
+
+def test_packed_fields_and_line_ends_do_not_go_together() -> None:
+    with pytest.raises(ValueRefused, match="may look like a line end"):
+        codec(Field(name="n", kind="integer", digits=2, packed=True), line_end="crlf")
+
+
+def test_a_byte_order_mark_stands_before_the_file_where_it_was_agreed() -> None:
+    made = codec(NAME, encoding="utf-8-sig")
+    record = made.encode(made.detail("line"), {"name": "Łódź"})
+    assert not record.startswith(BOM_UTF8), "a record has none of its own"
+    assert made.start == BOM_UTF8
+    assert made.decode(made.start + record)[0].values == {"name": "Łódź"}
+    with pytest.raises(BytesRefused, match="set encoding to utf-8-sig"):
+        codec(NAME, encoding="utf-8").decode(BOM_UTF8 + record)
+
+
+def test_a_filler_is_blank_on_the_way_out_and_unread_on_the_way_in() -> None:
+    made = codec(Field(kind="filler", width=4))
+    assert made.decode(b"D####".ljust(80) + b"\n")[0].values == {}
+    assert made.encode(made.detail("line"), {}) == b"D".ljust(80) + b"\n"
 
 
 def test_overpunch_in_ebcdic_is_the_zoned_decimal_of_the_mainframe() -> None:
@@ -185,10 +263,12 @@ def test_a_malformed_record_is_refused(change: Any, words: str) -> None:
 
 TEXTS = st.fixed_dictionaries(
     {
-        "encoding": st.sampled_from(["utf-8", "iso8859-15", "cp1252", "cp850", "cp037", "cp500", "cp1140"]),
+        "encoding": st.sampled_from(
+            ["utf-8", "utf-8-sig", "iso8859-15", "cp1252", "cp850", "cp037", "cp500", "cp1140"]
+        ),
         "line_end": st.sampled_from(["lf", "crlf", "none"]),
-        "sign": st.sampled_from(["leading", "trailing", "overpunch"]),
-        "decimals": st.sampled_from(["implied", "point"]),
+        "sign": st.sampled_from(["leading", "trailing", "overpunch", "overpunch-ascii"]),
+        "decimals": st.sampled_from(["implied", "point", "comma"]),
     }
 )
 

@@ -294,7 +294,7 @@ def errors() -> Iterator[Any]:
         yield pytest.param(state, words, fate, remedy, id=words)
 
 
-@pytest.mark.parametrize(("state", "words", "fate", "remedy"), errors())
+@pytest.mark.parametrize(("state", "words", "fate", "remedy"), list(errors()))
 async def test_every_error_of_the_database_meets_its_fate(
     bench: Any, state: str | None, words: str, fate: type[Exception], remedy: str
 ) -> None:

@@ -58,14 +58,14 @@ def build(codec: Codec, header: Values, details: Sequence[tuple[str, Values]]) -
     """
     layout = codec.layout
     numbered = [(name, {**values, "line": line}) for line, (name, values) in enumerate(details, start=1)]
-    sums = totals((values for _, values in numbered), codec.text.encoding)
+    sums = totals((values for _, values in numbered), codec.encoding)
     head = {**header, "version": layout.version}
     records = [
         codec.encode(layout.header, head),
         *(codec.encode(codec.detail(name), values) for name, values in numbered),
         codec.encode(layout.trailer, msgspec.structs.asdict(sums)),
     ]
-    return b"".join(records), sums
+    return codec.start + b"".join(records), sums
 
 
 def read(codec: Codec, data: bytes, name: FileName) -> Batch:
@@ -89,7 +89,7 @@ def read(codec: Codec, data: bytes, name: FileName) -> Batch:
     for line, row in enumerate(details, start=1):
         if row.values["line"] != line:
             raise BytesRefused(f"record {row.number} has line {row.values['line']}, expected {line}")
-    sums = totals((row.values for row in details), codec.text.encoding)
+    sums = totals((row.values for row in details), codec.encoding)
     for field, found in msgspec.structs.asdict(sums).items():
         if field in trailer and trailer[field] != found:
             raise BytesRefused(f"the trailer says {field} {trailer[field]}, the details make {found}")

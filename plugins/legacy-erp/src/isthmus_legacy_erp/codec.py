@@ -1,39 +1,22 @@
-"""Values to the bytes of a fixed-width record and back, by a layout and the text rules of an interface.
+"""Values to the bytes of a record and back, by a layout: fixed-width or delimited."""
 
-Nothing is guessed and nothing is cut but free text that the layout allows to be: a key or an amount that
-does not fit is refused, and so is a byte that should not be there.
-"""
-
-import unicodedata
-from collections.abc import Mapping
-from datetime import UTC, date, datetime
-from decimal import Decimal
+from codecs import BOM_UTF8
+from collections.abc import Callable
+from typing import TypeVar
 
 import msgspec
 
-from isthmus.events import minor_digits
-from isthmus_legacy_erp.layout import Field, Layout, Record, mask_of
+from isthmus_legacy_erp import delimited
+from isthmus_legacy_erp.fields import Fields, Value, Values
+from isthmus_legacy_erp.layout import Delimited, Field, Layout, Record
+from isthmus_legacy_erp.refusals import BytesRefused, ValueRefused
 from isthmus_legacy_erp.settings import TextRules
 
-Value = str | int | Decimal | date | datetime | None
-Values = Mapping[str, Value]
+__all__ = ["BytesRefused", "Codec", "Row", "Value", "ValueRefused", "Values"]
 
-PLUS, MINUS = "{ABCDEFGHI", "}JKLMNOPQR"
+T = TypeVar("T")
+
 LINE_ENDS = {"lf": "\n", "crlf": "\r\n", "none": ""}
-PLAIN = {
-    ord(char): plain
-    for pair in "ß=ss æ=ae Æ=AE ø=o Ø=O œ=oe Œ=OE ł=l Ł=L đ=d Đ=D €=EUR –=- —=- ‘=' ’=' “=\" ”=\"".split()
-    for char, _, plain in [pair.partition("=")]
-}
-"""Letters that have no accent to drop."""
-
-
-class ValueRefused(ValueError):
-    """A value does not fit its field; the message names the field and why."""
-
-
-class BytesRefused(ValueError):
-    """Bytes are not what the layout says; the message names the record, the field and why."""
 
 
 class Row(msgspec.Struct, frozen=True, kw_only=True):
@@ -47,30 +30,49 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Codec:
-    """Writes and reads the records of one interface of one company."""
+    """Writes and reads the records of one interface of one company.
+
+    Raises:
+        ValueRefused: layout and text rules do not go together.
+    """
 
     def __init__(self, layout: Layout, text: TextRules, currency: str) -> None:
         self.layout = layout
         self.text = layout.rules(text)
-        self._currency = currency
-        self._encoding = self.text.encoding
-        self._blank = self._bytes(" ")
-        self._end = self._bytes(LINE_ENDS[self.text.line_end])
-        self._by_tag = {self._bytes(record.tag): record for record in layout.records()}
+        self._fields = Fields(self.text, currency, layout.delimited)
+        self.encoding = self._fields.encoding
+        self.start = BOM_UTF8 if self.text.encoding == "utf-8-sig" else b""
+        """What stands before the first record."""
+        self._line_end = LINE_ENDS[self.text.line_end]
+        self._end = self._line_end.encode(self.encoding)
+        self._blank = " ".encode(self.encoding)
+        self._by_tag = {record.tag: record for record in layout.records()}
+        self._tag_bytes = len(layout.header.tag.encode(self.encoding))
         self._by_name = {record.name: record for record in layout.details}
+        if (problem := self._problem()) is not None:
+            raise ValueRefused(problem)
+
+    def _problem(self) -> str | None:
+        layout, fields = self.layout, [field for record in self.layout.records() for field in record.fields]
+        if layout.delimited is not None:
+            if not self._line_end:
+                return "delimited records need a line end, lf or crlf"
+            if self.text.sign.startswith("overpunch") and any(field.signed for field in fields):
+                return "numbers in delimited files are not overpunched; set sign to leading or trailing"
+            if self.text.decimals == "comma" and layout.delimited.delimiter == ",":
+                return "the comma cannot be both the delimiter and the decimal sign"
+            return None
+        if self._line_end and any(field.packed for field in fields):
+            return "packed fields need line_end none: a packed byte may look like a line end"
         for record in layout.records():
-            width = len(record.tag) + sum(self.width(field) for field in record.fields)
-            if width > layout.length:
-                raise ValueRefused(f"record {record.tag} is {width} bytes; raise length {layout.length}")
+            width = self._tag_bytes + sum(self.width(field) for field in record.fields)
+            if layout.length is not None and width > layout.length:
+                return f"record {record.tag} is {width} bytes; raise length {layout.length}"
+        return None
 
     def width(self, field: Field) -> int:
-        """Bytes of a field, with its sign and point."""
-        if field.digits is None:
-            assert field.width is not None, "a layout without one was refused"
-            return field.width
-        own_sign = field.signed and self.text.sign != "overpunch"
-        point = self.text.decimals == "point" and self._decimals(field) > 0
-        return field.digits + own_sign + point
+        """Bytes of a field, with its sign and point; of a cell the most it may have."""
+        return self._fields.width(field)
 
     def detail(self, name: str) -> Record:
         """The kind of detail called ``name``."""
@@ -82,13 +84,15 @@ class Codec:
         Raises:
             ValueRefused: a value is missing, too long, or has characters the encoding lacks.
         """
-        line = bytearray(self._bytes(record.tag))
-        for field in record.fields:
-            try:
-                line += self._field(field, values.get(field.name))
-            except ValueRefused as error:
-                raise ValueRefused(f"{field.name}: {error}") from None
-        return bytes(line.ljust(self.layout.length, self._blank)) + self._end
+        if self.layout.delimited is None:
+            line = record.tag.encode(self.encoding) + b"".join(
+                _named(field, values, self._fields.write) for field in record.fields
+            )
+            assert self.layout.length is not None, "a fixed-width layout without one was refused"
+            return line.ljust(self.layout.length, self._blank) + self._end
+        cells = [_named(field, values, self._fields.cell) for field in record.fields]
+        text = delimited.join([record.tag, *cells], self.layout.delimited, self._line_end)
+        return text.encode(self.encoding)
 
     def fitted(self, record: Record, values: Values) -> dict[str, Value]:
         """The values of a detail as the other side will read them: free text cut, amounts to their places.
@@ -96,7 +100,8 @@ class Codec:
         Raises:
             ValueRefused: see `encode`.
         """
-        return self._row(1, self.encode(record, {**values, "line": 1})).values
+        (row,) = self._rows(self.encode(record, {**values, "line": 1}))
+        return row.values
 
     def decode(self, data: bytes) -> list[Row]:
         """All records of a file.
@@ -104,6 +109,14 @@ class Codec:
         Raises:
             BytesRefused: a record is short, of no known kind, or a field is malformed.
         """
+        if data.startswith(BOM_UTF8) and self.text.encoding == "utf-8":
+            raise BytesRefused("starts with a byte order mark; set encoding to utf-8-sig")
+        return self._rows(data.removeprefix(self.start))
+
+    def _rows(self, data: bytes) -> list[Row]:
+        if self.layout.delimited is not None:
+            return self._split(data, self.layout.delimited)
+        assert self.layout.length is not None, "a fixed-width layout without one was refused"
         step = self.layout.length + len(self._end)
         if len(data) % step:
             raise BytesRefused(f"{len(data)} bytes are no multiple of the record length {step}: cut off?")
@@ -115,167 +128,50 @@ class Codec:
     def _row(self, number: int, raw: bytes) -> Row:
         if not raw.endswith(self._end):
             raise BytesRefused(f"record {number} does not end where the layout says")
-        tag = raw[: len(next(iter(self._by_tag)))]
-        record = self._by_tag.get(tag)
+        at = self._tag_bytes
+        record = self._by_tag.get(raw[:at].decode(self.encoding, "replace"))
         if record is None:
-            raise BytesRefused(f"record {number} starts with {tag!r}, which is no tag of the layout")
+            raise BytesRefused(f"record {number} starts with {raw[:at]!r}, which is no tag of the layout")
         values: dict[str, Value] = {}
-        at = len(tag)
         for field in record.fields:
             width = self.width(field)
             try:
-                values[field.name] = self._value(field, raw[at : at + width].decode(self._encoding))
+                value = self._fields.read(field, raw[at : at + width])
             except (ValueError, ArithmeticError) as error:
                 raise BytesRefused(f"record {number}, field {field.name}: {error}") from None
+            if field.kind != "filler":
+                values[field.name] = value
             at += width
         return Row(number=number, tag=record.tag, name=record.name, values=values, raw=raw)
 
-    def _field(self, field: Field, value: Value) -> bytes:
-        width = self.width(field)
-        if value is None or value == "":
-            if not field.optional:
-                raise ValueRefused("has no value")
-            return self._blank * width
-        match value:
-            case datetime() if field.kind == "stamp":
-                filled = self._bytes(value.astimezone(UTC).strftime(mask_of(field)))
-            case date() if field.kind == "date":
-                filled = self._bytes(value.strftime(mask_of(field)))
-            case Decimal() | int() if field.digits is not None:
-                filled = self._bytes(self._number(field, Decimal(value)))
-            case str() if field.kind in ("text", "key"):
-                return self._text(field, value, width)
-            case _:
-                raise ValueRefused(f"a {type(value).__name__} is no {field.kind}")
-        if len(filled) != width:
-            raise ValueRefused(f"fills {len(filled)} bytes, not {width}")
-        return filled
-
-    def _text(self, field: Field, value: str, width: int) -> bytes:
-        """Left-justified; white space of free text becomes single blanks."""
-        if field.kind == "text":
-            value = " ".join(value.split())
-        if any(unicodedata.category(c) in ("Cc", "Cs") for c in value) or value != value.strip():
-            raise ValueRefused("has control characters or outer blanks")
+    def _split(self, data: bytes, form: Delimited) -> list[Row]:
         try:
-            filled = self._bytes(value)
-        except UnicodeEncodeError as error:
-            if self.text.unmappable == "reject" or field.kind == "key":
-                raise ValueRefused(f"{error.object[error.start]!r} is not in {self._encoding}") from None
-            filled = self._bytes(_plain(value, self._encoding))
-        while len(filled) > width:
-            if not field.cut:
-                raise ValueRefused(f"is {len(filled)} bytes, the field holds {width}")
-            filled = self._bytes(filled.decode(self._encoding)[:-1])
-        return filled.ljust(width, self._blank)
-
-    def _number(self, field: Field, value: Decimal) -> str:
-        decimals = self._decimals(field)
-        if not value.is_finite():
-            raise ValueRefused(f"{value} is no number")
-        minor = value.scaleb(decimals)
-        if minor != minor.to_integral_value():
-            raise ValueRefused(f"{value} has more than {decimals} decimals")
-        assert field.digits is not None, "a layout without them was refused"
-        digits = str(abs(int(minor))).zfill(field.digits)
-        if len(digits) > field.digits:
-            raise ValueRefused(f"{value} has more than {field.digits} digits")
-        negative = int(minor) < 0
-        if negative and not field.signed:
-            raise ValueRefused(f"{value} is negative, the field has no sign")
-        if field.signed and self.text.sign == "overpunch":
-            digits = digits[:-1] + (MINUS if negative else PLUS)[int(digits[-1])]
-        if self.text.decimals == "point" and decimals:
-            digits = f"{digits[:-decimals]}.{digits[-decimals:]}"
-        if not field.signed or self.text.sign == "overpunch":
-            return digits
-        sign = "-" if negative else "+"
-        return sign + digits if self.text.sign == "leading" else digits + sign
-
-    def _value(self, field: Field, text: str) -> Value:
-        if not text.strip(" "):
-            if not field.optional:
-                raise BytesRefused("is blank")
-            return None
-        match field.kind:
-            case "integer":
-                return int(self._parsed(field, text))
-            case "decimal":
-                return self._parsed(field, text)
-            case "date":
-                return _instant(text, mask_of(field)).date()
-            case "stamp":
-                return _instant(text, mask_of(field))
-        return text.rstrip(" ")
-
-    def _parsed(self, field: Field, text: str) -> Decimal:
-        """A number in exactly the form `_number` writes; a plain last digit counts as overpunched plus."""
-        decimals = self._decimals(field)
-        digits, negative = text, False
-        if field.signed:
-            match self.text.sign:
-                case "leading":
-                    sign, digits = text[0], text[1:]
-                case "trailing":
-                    sign, digits = text[-1], text[:-1]
-                case "overpunch":
-                    sign = "-" if text[-1] in MINUS else "+"
-                    digits = text[:-1] + _unpunched(text[-1])
-            if sign not in "+-":
-                raise BytesRefused(f"{text!r} has no sign where it belongs")
-            negative = sign == "-"
-        if self.text.decimals == "point" and decimals:
-            whole, point, part = digits.partition(".")
-            if not point or len(part) != decimals:
-                raise BytesRefused(f"{text!r} has no point {decimals} digits from the end")
-            digits = whole + part
-        if len(digits) != field.digits or not (digits.isascii() and digits.isdigit()):
-            raise BytesRefused(f"{text!r} is no number of {field.digits} digits")
-        return Decimal(-int(digits) if negative else int(digits)).scaleb(-decimals)
-
-    def _decimals(self, field: Field) -> int:
-        return minor_digits(self._currency) if field.decimals == "currency" else field.decimals
-
-    def _bytes(self, text: str) -> bytes:
-        return text.encode(self._encoding)
+            text = data.decode(self.encoding)
+        except UnicodeDecodeError as error:
+            raise BytesRefused(f"byte {error.start} is not in {self.encoding}") from None
+        rows: list[Row] = []
+        for number, (raw, cells) in enumerate(delimited.split(text, form, self._line_end), start=1):
+            record = self._by_tag.get(cells[0])
+            if record is None:
+                raise BytesRefused(f"record {number} starts with {cells[0]!r}, which is no tag of the layout")
+            if len(cells) != len(record.fields) + 1:
+                raise BytesRefused(
+                    f"record {number} has {len(cells) - 1} cells, the layout {len(record.fields)}"
+                )
+            values: dict[str, Value] = {}
+            for field, cell in zip(record.fields, cells[1:], strict=True):
+                try:
+                    values[field.name] = self._fields.value(field, cell)
+                except (ValueError, ArithmeticError) as error:
+                    raise BytesRefused(f"record {number}, field {field.name}: {error}") from None
+            row = raw.encode(self.encoding)
+            rows.append(Row(number=number, tag=record.tag, name=record.name, values=values, raw=row))
+        return rows
 
 
-def _unpunched(char: str) -> str:
-    if char in PLUS:
-        return str(PLUS.index(char))
-    if char in MINUS:
-        return str(MINUS.index(char))
-    return char
-
-
-def _instant(text: str, mask: str) -> datetime:
-    """A date or stamp in exactly the mask; strptime alone would take ``2026 1 1`` as well."""
-    instant = datetime.strptime(text, mask).replace(tzinfo=UTC)
-    if instant.strftime(mask) != text:
-        raise BytesRefused(f"{text!r} is not in the form {mask}")
-    return instant
-
-
-def _plain(value: str, encoding: str) -> str:
-    """Each character the encoding lacks as plain letters: its base letter, or a usual substitute.
-
-    Raises:
-        ValueRefused: a character has none.
-    """
-    plain: list[str] = []
-    for char in value:
-        for form in (char, char.translate(PLAIN), _base(char)):
-            try:
-                form.encode(encoding)
-            except UnicodeEncodeError:
-                continue
-            if form:
-                plain.append(form)
-                break
-        else:
-            raise ValueRefused(f"{char!r} is not in {encoding} and has no plain form")
-    return "".join(plain)
-
-
-def _base(char: str) -> str:
-    return "".join(c for c in unicodedata.normalize("NFKD", char) if not unicodedata.combining(c))
+def _named(field: Field, values: Values, write: Callable[[Field, Value], T]) -> T:
+    """The field written; what is refused names it."""
+    try:
+        return write(field, values.get(field.name))
+    except ValueRefused as error:
+        raise ValueRefused(f"{field.name}: {error}") from None

@@ -15,12 +15,15 @@ import msgspec
 
 from isthmus_legacy_erp.settings import Interface, TextRules
 
-FieldKind = Literal["text", "key", "integer", "decimal", "date", "stamp"]
+FieldKind = Literal["text", "key", "integer", "decimal", "date", "stamp", "filler"]
 Count = Annotated[int, msgspec.Meta(gt=0)]
 
+COPYBOOKS = (".cpy", ".cbl", ".cob")
 MASKS = {"date": "%Y%m%d", "stamp": "%Y%m%d%H%M%S"}
 MASK_WIDTHS = {"%Y": 4, "%y": 2, "%m": 2, "%d": 2, "%j": 3, "%H": 2, "%M": 2, "%S": 2}
 
+ZONED = "zoned"
+"""Of `TextOverride.sign`: overpunched, in whichever way the instance's settings say."""
 HEADER_NEEDS = frozenset({"interface", "company", "seq", "batch_id", "created"})
 DETAIL_NEEDS = frozenset({"line", "ref"})
 TRAILER_NEEDS = frozenset({"count", "hash_total"})
@@ -37,13 +40,16 @@ class Field(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     point is written.
     """
 
-    name: str
+    name: str = ""
     kind: FieldKind = "text"
+    """``filler`` is width without a meaning: blanks out, unread in."""
     width: Count | None = None
     digits: Count | None = None
     decimals: Annotated[int, msgspec.Meta(ge=0)] | Literal["currency"] = 0
     """Digits after the point; ``currency`` takes them from the company's currency."""
     signed: bool = False
+    packed: bool = False
+    """A packed decimal (COMP-3) of ``digits // 2 + 1`` bytes. It cannot be blank."""
     mask: str | None = None
     """Of a date or stamp (stamps are UTC): ``%Y%m%d`` and ``%Y%m%d%H%M%S`` where not said."""
     optional: bool = False
@@ -61,7 +67,20 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     fields: list[Field]
 
     def names(self) -> frozenset[str]:
-        return frozenset(field.name for field in self.fields)
+        return frozenset(field.name for field in self.fields if field.kind != "filler")
+
+
+class Delimited(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How cells are told apart. A cell with a delimiter, a quote, a line end or outer blanks is quoted."""
+
+    delimiter: Annotated[str, msgspec.Meta(pattern=r"^[^A-Za-z0-9\r\n\"'+-]$")] = ";"
+    quote: Literal['"', "'"] = '"'
+    quote_all: bool = False
+    """Quote every cell, not only those that need it."""
+    grouping: Literal["", ".", ",", " ", "'"] = ""
+    """Between thousands, where the decimal point is written."""
+    newlines: bool = False
+    """Free text keeps its line breaks; otherwise they become blanks."""
 
 
 class TextOverride(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -75,11 +94,13 @@ class TextOverride(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
 
 class Layout(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """All records of one interface; every record is ``length`` bytes, filled up with blanks."""
+    """All records of one interface: fixed-width ones of ``length`` bytes, filled up with blanks, or
+    ``delimited`` ones, whose fields' widths are the most a cell may have."""
 
     interface: Interface
     version: Count
-    length: Count
+    length: Count | None = None
+    delimited: Delimited | None = None
     header: Record
     details: list[Record]
     trailer: Record
@@ -92,7 +113,16 @@ class Layout(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         """The text rules of this interface: its own where it has them, else the instance's."""
         if self.text is None:
             return settings
-        own = {name: value for name, value in msgspec.structs.asdict(self.text).items() if value is not None}
+        if self.text.sign == ZONED and not settings.sign.startswith("overpunch"):
+            raise LayoutError(
+                f"{self.interface}: the signed items of its copybook are overpunched; "
+                "set sign to overpunch or overpunch-ascii"
+            )
+        own = {
+            name: value
+            for name, value in msgspec.structs.asdict(self.text).items()
+            if value not in (None, ZONED)
+        }
         return msgspec.convert({**msgspec.structs.asdict(settings), **own}, TextRules)
 
 
@@ -105,9 +135,14 @@ def load(interface: Interface, path: Path | None) -> Layout:
     if path is None:
         return _shipped(interface)
     try:
-        return _read(interface, path.read_bytes(), str(path))
+        data = path.read_bytes()
     except OSError as error:
         raise LayoutError(f"{path}: {error.strerror}; give the path of a readable layout file") from error
+    if path.suffix.lower() in COPYBOOKS:
+        from isthmus_legacy_erp import copybook
+
+        return _checked(copybook.layout(data, _shipped(interface), str(path)), interface, str(path))
+    return _read(interface, data, str(path))
 
 
 @cache
@@ -121,6 +156,10 @@ def _read(interface: Interface, text: bytes, place: str) -> Layout:
         layout = msgspec.toml.decode(text, type=Layout)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise LayoutError(f"{place}: {error}") from error
+    return _checked(layout, interface, place)
+
+
+def _checked(layout: Layout, interface: Interface, place: str) -> Layout:
     if (problem := next(iter(_problems(layout, interface)), None)) is not None:
         raise LayoutError(f"{place}: {problem}")
     return layout
@@ -130,6 +169,8 @@ def _problems(layout: Layout, interface: Interface) -> Iterable[str]:
     """Why a layout cannot work, one sentence each."""
     if layout.interface != interface:
         yield f"is a layout of {layout.interface!r}, not of {interface!r}"
+    if (layout.length is None) == (layout.delimited is None):
+        yield "has either a length, of fixed-width records, or a table delimited"
     tags = [record.tag for record in layout.records()]
     if len(set(tags)) < len(tags):
         yield "each record needs a tag of its own"
@@ -140,21 +181,27 @@ def _problems(layout: Layout, interface: Interface) -> Iterable[str]:
         *((detail, DETAIL_NEEDS) for detail in layout.details),
         (layout.trailer, TRAILER_NEEDS),
     ):
-        names = [field.name for field in record.fields]
+        names = [field.name for field in record.fields if field.kind != "filler"]
         if len(set(names)) < len(names):
             yield f"record {record.tag}: a field name stands twice"
         if missing := sorted(needs - set(names)):
             yield f"record {record.tag}: needs the fields {', '.join(missing)}"
         for field in record.fields:
-            if (problem := _problem(field)) is not None:
-                yield f"record {record.tag}, field {field.name}: {problem}"
+            if (problem := _problem(field, layout.delimited is not None)) is not None:
+                yield f"record {record.tag}, field {field.name or field.kind}: {problem}"
     for total in ("quantity", "amount"):
         counted = any(total in detail.names() for detail in layout.details)
         if counted and total not in layout.trailer.names():
             yield f"record {layout.trailer.tag}: details have {total}, so the trailer needs it as a total"
 
 
-def _problem(field: Field) -> str | None:
+def _problem(field: Field, delimited: bool) -> str | None:
+    if not field.name and field.kind != "filler":
+        return "needs a name"
+    if delimited and (field.packed or field.kind == "filler"):
+        return "delimited files have no packed numbers and no fillers"
+    if field.packed and (field.optional or field.digits is None):
+        return "only a number can be packed, and a packed number cannot be blank"
     if field.kind in ("integer", "decimal"):
         if field.digits is None or field.width is not None:
             return "a number has digits, no width"

@@ -5,6 +5,7 @@ the byte, as long as the ERP has not taken it.
 """
 
 import threading
+from base64 import b64decode, b64encode
 from decimal import Decimal
 
 import msgspec
@@ -16,6 +17,7 @@ from isthmus_legacy_erp.disk import PART, Drop, Growing, NotRegular
 from isthmus_legacy_erp.names import ACK, DONE, NAK, RESPONSE, FileName
 
 LOCK_S = 20.0
+BASE64 = "base64"
 
 
 class Line(msgspec.Struct, frozen=True, kw_only=True):
@@ -54,7 +56,7 @@ class FrozenBatch(msgspec.Struct, frozen=True, kw_only=True):
         Raises:
             Fatal: they are not the bytes that were frozen; the store was changed from outside.
         """
-        data = self.text.encode(self.encoding)
+        data = b64decode(self.text) if self.encoding == BASE64 else self.text.encode(self.encoding)
         if names.digest(data) != self.sha256:
             raise Fatal(f"the frozen bytes of {self.file} were changed in the store; restore a backup")
         return data
@@ -75,11 +77,20 @@ class FrozenBatch(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def freeze(file: FileName, encoding: str, data: bytes, sums: Totals, lines: list[Line]) -> bytes:
-    """The payload to keep for a batch: JSON that an admin can read in the store."""
+    """The payload to keep for a batch: JSON that an admin can read in the store.
+
+    Packed numbers are no text; a batch that has some is kept in base64.
+    """
+    try:
+        text = data.decode(encoding)
+    except UnicodeDecodeError:
+        text = ""
+    if text.encode(encoding) != data:
+        encoding, text = BASE64, b64encode(data).decode("ascii")
     batch = FrozenBatch(
         file=file,
         encoding=encoding,
-        text=data.decode(encoding),
+        text=text,
         sha256=names.digest(data),
         totals=sums,
         lines=lines,

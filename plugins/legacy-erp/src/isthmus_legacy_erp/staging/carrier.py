@@ -79,7 +79,7 @@ class SqlCarrier(Carrier):
         loaded = Loaded(
             currency=str(header["currency"]), created=created, rows=[row(values) for values in fitted]
         )
-        return msgspec.json.encode(loaded), batches.totals(fitted, codec.text.encoding)
+        return msgspec.json.encode(loaded), batches.totals(fitted, codec.encoding)
 
     def place(self, batch: FrozenBatch, *, resend_refused: bool) -> None:
         """Load the batch, unless it is there. A batch in ERROR stays as it is: its lines go into a new one.
