@@ -5,11 +5,9 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
 
-import httpx
 import pytest
 
-from isthmus.sdk import Auth, Http, HttpLimits, Opened, Secret
-from isthmus.sdk.http import open_http
+from isthmus.sdk import Opened, Secret
 from isthmus.sdk.simulator import Fault, Match, started
 from isthmus.sdk.testing import FakeContext
 from isthmus_kantata.connector import Kantata
@@ -30,24 +28,6 @@ class Clock:
 
     def move(self, **delta: float) -> None:
         self.at += timedelta(**delta)
-
-
-class Direct(FakeContext):
-    """A context whose HTTP goes to ``transport`` instead of a socket, so that time can be turned."""
-
-    def __init__(self, transport: httpx.AsyncBaseTransport, now: Callable[[], datetime]) -> None:
-        super().__init__("psa", now=now)
-        self._transport = transport
-
-    def http(
-        self,
-        base_url: str,
-        *,
-        auth: Auth | None = None,
-        limits: HttpLimits | None = None,
-        headers: dict[str, str] | None = None,
-    ) -> AbstractAsyncContextManager[Http]:
-        return open_http(base_url, auth=auth, limits=limits, headers=headers, transport=self._transport)
 
 
 class Psa(Protocol):

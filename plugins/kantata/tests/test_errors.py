@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 import trio
-from plugins.kantata.tests.conftest import Clock, Direct
+from plugins.kantata.tests.conftest import Clock
 
 from isthmus.events import ProjectCreated, ProjectStageChanged
 from isthmus.sdk import (
@@ -196,7 +196,7 @@ async def test_a_refused_call_rests_the_connector_longer_each_time(psa: Psa, do:
 
 async def direct(simulator: KantataSimulator) -> AsyncIterator[Opened]:
     """The connector on a simulator in this process, without sockets, so that time can be turned."""
-    context = Direct(httpx.ASGITransport(simulator.app()), now=simulator.now)
+    context = FakeContext("psa", now=simulator.now, transport=httpx.ASGITransport(simulator.app()))
     settings = KantataSettings(
         token=Secret(simulator.credentials()["token"]), base_url="http://psa.test/api/v1"
     )

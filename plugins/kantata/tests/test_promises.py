@@ -13,7 +13,7 @@ from zlib import crc32
 import httpx
 import pytest
 import trio
-from plugins.kantata.tests.conftest import Act, Clock, Direct, Psa
+from plugins.kantata.tests.conftest import Act, Clock, Psa
 
 from isthmus.events import (
     BusinessEvent,
@@ -159,6 +159,7 @@ async def test_without_the_overlap_the_same_rows_would_be_lost(
 
 BEGAN = datetime(2026, 1, 5, 8, tzinfo=UTC)
 APART = timedelta(seconds=20)
+LATER = BEGAN + timedelta(days=300)
 NO_APPROVALS = ("require_time_approvals", "require_expense_approvals")
 
 
@@ -222,7 +223,7 @@ class Generated(httpx.AsyncBaseTransport):
 async def test_ten_times_the_records_take_no_more_memory(stream: str) -> None:
     peaks: dict[int, int] = {}
     for count in (1_000, 10_000):
-        context = Direct(Generated(count), now=lambda: BEGAN + timedelta(days=300))
+        context = FakeContext("psa", now=lambda: LATER, transport=Generated(count))
         settings = KantataSettings(token=Secret("t"), base_url="http://psa.test/api/v1")
         async with Kantata().open(settings, context) as opened:
             assert opened.source is not None
@@ -407,7 +408,7 @@ async def lose_answers(
     wrong: list[str] = []
     async with trio.open_nursery() as late:
         transport = Losing(simulator, late)
-        context = Direct(transport, now=Clock())
+        context = FakeContext("psa", now=Clock(), transport=transport)
         for n in range(20):
             workspace = simulator.acts()["add_workspace"](title=f"Site {n}")["id"]
             context.keep([Link(kind="project", key=f"crm:site{n}", remote_id=workspace)])

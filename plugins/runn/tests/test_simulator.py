@@ -117,7 +117,7 @@ async def test_past_the_rate_of_a_minute_nothing_is_answered(
     runn: RunnSimulator, wire: Http, clock: Any
 ) -> None:
     clock.step = timedelta(0)
-    runn.rate_limit = 3
+    runn.set_rate_limit(3)
     for _ in range(3):
         assert (await wire.get("me")).ok
     with pytest.raises(Throttled):

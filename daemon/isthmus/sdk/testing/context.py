@@ -4,7 +4,7 @@ import logging
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import trio
 
@@ -12,6 +12,9 @@ from isthmus.sdk.connector import Link
 from isthmus.sdk.context import Context, Crosswalk, Frozen, Sequences
 from isthmus.sdk.errors import Unsure
 from isthmus.sdk.http import Auth, Http, HttpLimits, open_http
+
+if TYPE_CHECKING:
+    import httpx
 
 T = TypeVar("T")
 
@@ -64,6 +67,10 @@ class FakeContext(Context):
     """Open a connector with this in a test.
 
     ``keep`` does with links what the daemon does when it records a page or a receipt.
+
+    Args:
+        transport: Where HTTP goes instead of a socket: ``httpx.ASGITransport(simulator.app())`` for a peer in
+            this process, so that a test can turn the time (`trio.testing.MockClock`).
     """
 
     def __init__(
@@ -72,7 +79,9 @@ class FakeContext(Context):
         *,
         entity: str = "main",
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        transport: "httpx.AsyncBaseTransport | None" = None,
     ) -> None:
+        self._transport = transport
         self.instance = instance
         self.entity = entity
         self.log = logging.getLogger(f"isthmus.connector.{instance}")
@@ -95,7 +104,7 @@ class FakeContext(Context):
         limits: HttpLimits | None = None,
         headers: dict[str, str] | None = None,
     ) -> AbstractAsyncContextManager[Http]:
-        return open_http(base_url, auth=auth, limits=limits, headers=headers)
+        return open_http(base_url, auth=auth, limits=limits, headers=headers, transport=self._transport)
 
     async def run_blocking(self, work: Callable[..., T], *args: object, deadline_s: float = 30.0) -> T:
         with trio.move_on_after(deadline_s):

@@ -12,19 +12,25 @@ status  what Runn means                     fate
 404     the record is gone                  Rejected (missing); on a collection Fatal: wrong base URL
 409     it exists already                   Rejected (duplicate)
 422     not possible for this account       Rejected (value)
-429     too many requests                   Throttled, by the SDK
+429     too many requests                   Throttled; see `quota` for how that is kept from happening
+3xx     it moved                            Fatal: ``base_url`` is another one
 5xx     their fault                         Retryable; Unsure after a write that may have happened
 ======  ==================================  ==========================================================
 """
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
 import msgspec
+import trio
 
-from isthmus.sdk import ConnectorError, Fatal, Http, Rejected, Reply, Retryable, Unsure, fate_of
+from isthmus.sdk import ConnectorError, Fatal, Http, Rejected, Reply, Retryable, Throttled, Unsure, fate_of
+from isthmus_runn.quota import Quota
 
+PATIENCE_S = 2.0
+"""A call waits so long for its place; then the whole connector rests."""
 ACCEPT_VERSION = {"accept-version": "1.0.0"}
 
 _encoder = msgspec.json.Encoder(decimal_format="number")
@@ -35,9 +41,11 @@ Values = list[dict[str, Any]]
 class Client:
     """Calls of the Runn API v1."""
 
-    def __init__(self, http: Http, *, page_size: int) -> None:
+    def __init__(self, http: Http, *, page_size: int, wall: Callable[[], datetime]) -> None:
         self._http = http
         self._page_size = page_size
+        self._wall = wall
+        self._quota = Quota()
 
     async def get(self, path: str) -> dict[str, Any]:
         """One record.
@@ -45,12 +53,12 @@ class Client:
         Raises:
             Rejected: there is none (reason ``missing``).
         """
-        reply = await self._http.get(path)
+        reply = await self._ask("GET", path)
         return _object(_checked(reply, path, write=False, record=True), reply)
 
     async def reply(self, path: str) -> Reply:
         """A successful answer with its headers, for a probe."""
-        reply = await self._http.get(path)
+        reply = await self._ask("GET", path)
         _checked(reply, path, write=False, record=False)
         return reply
 
@@ -65,7 +73,7 @@ class Client:
         query: dict[str, str | int] = {"limit": self._page_size, **params}
         if cursor is not None:
             query["cursor"] = cursor
-        reply = await self._http.get(path, params=query)
+        reply = await self._ask("GET", path, params=query)
         body = _checked(reply, path, write=False, record=False)
         values = body.get("values") if isinstance(body, dict) else None
         if not isinstance(values, list) or not all(isinstance(item, dict) for item in values):
@@ -76,14 +84,22 @@ class Client:
         return values, following
 
     async def every(self, path: str, params: Mapping[str, str | int]) -> AsyncIterator[dict[str, Any]]:
-        """A whole collection, page by page."""
+        """A whole collection, page by page.
+
+        Raises:
+            Retryable: the cursors lead in a circle.
+        """
         cursor: str | None = None
+        seen: set[str] = set()
         while True:
             values, cursor = await self.page(path, params, cursor)
             for value in values:
                 yield value
             if cursor is None:
                 return
+            if cursor in seen:
+                raise Retryable(f"{path} leads in a circle of {len(seen)} pages")
+            seen.add(cursor)
 
     async def post(self, path: str, body: object) -> Any:
         """Create (or, for actuals, overwrite) and return what Runn answers."""
@@ -98,7 +114,7 @@ class Client:
 
     async def _write(self, method: str, path: str, body: object) -> Any:
         # Runn wants numbers, not strings, for money; Decimal is written digit by digit, never as a float.
-        reply = await self._http.request(
+        reply = await self._ask(
             method,
             path,
             content=_encoder.encode(body),
@@ -108,6 +124,25 @@ class Client:
         if not answer:
             raise Unsure(f"{method} {path} answered {reply.status} with nothing in it")
         return answer
+
+    async def _ask(self, method: str, path: str, **options: Any) -> Reply:
+        """One call, when the quota allows it.
+
+        Raises:
+            Throttled: refused, or the next place is further away than we wait here; nothing was sent then.
+        """
+        now = trio.current_time()
+        due = self._quota.due(now)
+        if due > now + PATIENCE_S:
+            raise Throttled("the calls of this window are used up", retry_after_s=due - now)
+        await trio.sleep_until(self._quota.reserve(now))
+        try:
+            reply = await self._http.request(method, path, **options)
+        except Throttled as error:
+            pause = self._quota.refused(trio.current_time(), error.retry_after_s)
+            raise Throttled(str(error), retry_after_s=pause, peer_words=error.peer_words) from error
+        self._quota.learn(reply.headers, trio.current_time(), self._wall())
+        return reply
 
 
 def _checked(reply: Reply, path: str, *, write: bool, record: bool) -> Any:

@@ -54,7 +54,7 @@ class Runn(Connector):
             ca_file=settings.ca_file,
         )
         async with ctx.http(settings.base_url, auth=auth, limits=limits, headers=ACCEPT_VERSION) as http:
-            client = Client(http, page_size=settings.page_size)
+            client = Client(http, page_size=settings.page_size, wall=ctx.now)
             yield Opened(
                 source=Plan(client, settings, ctx),
                 sink=Planner(client, settings, ctx),

@@ -27,6 +27,15 @@ class Sweep(msgspec.Struct, frozen=True, kw_only=True):
     """Projects that were not confirmed when the sweep began; None before the first one."""
 
 
+class Site(msgspec.Struct, frozen=True):
+    """As much of a project as its bookings need; kept for every project of the account."""
+
+    confirmed: bool = False
+    template: bool = False
+    key: str | None = None
+    changed_at: datetime | None = None
+
+
 class Plan(Source):
     """Bookings of people on projects.
 
@@ -43,7 +52,7 @@ class Plan(Source):
         self._ctx = ctx
         self._reference = settings.reference_name
         self._overlap = timedelta(seconds=settings.overlap_s)
-        self._projects: dict[int, dict[str, Any]] = {}
+        self._projects: dict[int, Site] = {}
         self._projects_seen_to: datetime | None = None
         self._services: dict[int, str] = {}
         self._people: dict[int, str] = {}
@@ -112,7 +121,7 @@ class Plan(Source):
         self, project_id: int, events: list[BusinessEvent], refused: list[Refused]
     ) -> None:
         """The assignments of a project that was confirmed, or no longer is."""
-        changed_at = max(_stamps([await self._project(project_id)], "updatedAt"), default=None)
+        changed_at = (await self._project(project_id)).changed_at
         async for row in self._client.every("assignments", {"projectId": project_id}):
             await self._translate(row, changed_at, events, refused)
 
@@ -137,7 +146,7 @@ class Plan(Source):
                     resource=await self._resource_key(person_id, placeholder=bool(row.get("isPlaceholder"))),
                     project=await self._project_key(project_id, project),
                     service=await self._service(role_id),
-                    confirmed=bool(project.get("isConfirmed")),
+                    confirmed=project.confirmed,
                     confirmed_at=confirmed_at,
                 )
             )
@@ -151,27 +160,34 @@ class Plan(Source):
         if seen_to is not None:
             params["modifiedAfter"] = _vendor_time(seen_to - self._overlap)
         async for project in self._client.every("projects", params):
-            self._projects[int(project["id"])] = project
-            seen_to = max([*_stamps([project], "updatedAt"), *([seen_to] if seen_to else [])], default=None)
+            site = self._projects[int(project["id"])] = self._site(project)
+            seen_to = max((at for at in (seen_to, site.changed_at) if at is not None), default=None)
         self._projects_seen_to = seen_to
         return {
             project_id
-            for project_id, project in self._projects.items()
-            if not project.get("isConfirmed") and not project.get("isTemplate")
+            for project_id, site in self._projects.items()
+            if not site.confirmed and not site.template
         }
 
-    async def _project(self, project_id: int) -> dict[str, Any]:
-        """The project, read just now or since the last sweep; empty when Runn has none."""
+    def _site(self, project: dict[str, Any]) -> Site:
+        return Site(
+            confirmed=bool(project.get("isConfirmed")),
+            template=bool(project.get("isTemplate")),
+            key=translate.reference_key(project.get("references"), self._reference),
+            changed_at=max(_stamps([project], "updatedAt"), default=None),
+        )
+
+    async def _project(self, project_id: int) -> Site:
+        """The project, read just now or since the last sweep; tentative and nameless when Runn has none."""
         if project_id not in self._projects:
             try:
-                self._projects[project_id] = await self._client.get(f"projects/{project_id}")
+                self._projects[project_id] = self._site(await self._client.get(f"projects/{project_id}"))
             except Rejected:
-                return {}
+                return Site()
         return self._projects[project_id]
 
-    async def _project_key(self, project_id: int, project: dict[str, Any]) -> str:
-        key = translate.reference_key(project.get("references"), self._reference)
-        key = key or await self._ctx.crosswalk.key_of("project", str(project_id))
+    async def _project_key(self, project_id: int, project: Site) -> str:
+        key = project.key or await self._ctx.crosswalk.key_of("project", str(project_id))
         return key or self._ctx.key(project_id)
 
     async def _resource_key(self, person_id: int, *, placeholder: bool) -> str:

@@ -23,7 +23,13 @@ class Account:
         self._sim = sim
 
     def stamp(self) -> str:
-        return self._sim.now().isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        """The stamp of a write: now, or earlier while a slow transaction is played (`slow_down`)."""
+        at = self._sim.now()
+        slow = self._sim.memory.get("slow")
+        if slow is not None and slow["writes"] > 0:
+            slow["writes"] -= 1
+            at -= timedelta(seconds=slow["behind_s"])
+        return at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
     def today(self) -> str:
         return self._sim.now().date().isoformat()

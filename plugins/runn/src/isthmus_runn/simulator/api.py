@@ -108,13 +108,14 @@ class Api:
         if rate["window"] != window:
             rate.update(window=window, used=0)
         rate["used"] += 1
-        if rate["used"] > self._sim.rate_limit:
+        left = self._sim.memory["rate_limit"] - rate["used"]
+        if left < 0:
             raise Invalid("Rate limit exceeded, retry in 1 minute", 429)
-        return self._rate_headers(self._sim.rate_limit - rate["used"], window + WINDOW_S - second)
+        return self._rate_headers(left, window + WINDOW_S - second)
 
     def _rate_headers(self, remaining: int, reset_s: int) -> dict[str, str]:
         return {
-            "x-ratelimit-limit": str(self._sim.rate_limit),
+            "x-ratelimit-limit": str(self._sim.memory["rate_limit"]),
             "x-ratelimit-remaining": str(remaining),
             "x-ratelimit-reset": str(reset_s),
         }

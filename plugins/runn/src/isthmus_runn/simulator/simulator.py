@@ -37,6 +37,7 @@ class RunnSimulator(Simulator):
             "activity": [],
             "actual_ids": {},
             "test_account": False,
+            "rate_limit": self.rate_limit,
         }
         self._account = Account(self)
         self._api = Api(self, self._account)
@@ -72,6 +73,8 @@ class RunnSimulator(Simulator):
             "add_person": self.add_person,
             "add_placeholder": self.add_placeholder,
             "add_project": self.add_project,
+            "archive_person": self.archive_person,
+            "archive_project": self.archive_project,
             "assign": self.assign,
             "confirm_project": self.confirm_project,
             "end_assignment": self.end_assignment,
@@ -79,6 +82,8 @@ class RunnSimulator(Simulator):
             "move_assignment": self.move_assignment,
             "revoke_token": self.revoke_token,
             "restrict_token": self.restrict_token,
+            "set_rate_limit": self.set_rate_limit,
+            "slow_down": self.slow_down,
             "take_leave": self.take_leave,
             "use_test_account": self.use_test_account,
             "use_up_rate_limit": self.use_up_rate_limit,
@@ -159,6 +164,14 @@ class RunnSimulator(Simulator):
         changes = {name: value for name, value in given.items() if value is not None}
         return self._account.change(self._find("assignment", assignment), changes).fields
 
+    def archive_project(self, project: str | int, archived: bool = True) -> dict[str, Any]:
+        """A planner archives a project, or takes it back; its bookings and hours stay."""
+        return self._account.change(self._find("project", project), {"isArchived": archived}).fields
+
+    def archive_person(self, person: str | int, archived: bool = True) -> dict[str, Any]:
+        """A planner archives a person, or takes them back; their bookings and hours stay."""
+        return self._account.change(self._find("person", person), {"isArchived": archived}).fields
+
     def take_leave(self, person: str | int, start: str, end: str) -> dict[str, Any]:
         """A person is on leave; what is booked on those days makes way, split into segments."""
         body = {"personId": self._find("person", person).fields["id"], "startDate": start, "endDate": end}
@@ -175,6 +188,16 @@ class RunnSimulator(Simulator):
         """Another client of the account spends the budget: the next ``calls`` calls are answered 429."""
         self.memory["rate"]["refuse"] += calls
         return {"refuse": self.memory["rate"]["refuse"]}
+
+    def set_rate_limit(self, calls: int) -> dict[str, Any]:
+        """The account may make so many calls a minute from now on."""
+        self.memory["rate_limit"] = calls
+        return {"limit": calls}
+
+    def slow_down(self, behind_s: float, writes: int = 1) -> dict[str, Any]:
+        """The next writes show up with a stamp of so many seconds ago, as slow transactions do."""
+        slow = self.memory["slow"] = {"behind_s": behind_s, "writes": writes}
+        return slow
 
     def revoke_token(self) -> dict[str, Any]:
         """An administrator deletes the API token and makes a new one; `credentials` then shows that."""
