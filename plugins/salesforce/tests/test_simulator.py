@@ -399,3 +399,66 @@ async def test_certinia_s_objects_are_described_with_their_own_names(http: httpx
     history = (await http.get(f"{BASE}/sobjects/pse__Proj__History/describe")).json()
     assert "SystemModstamp" not in {field["name"] for field in history["fields"]}
     assert not history["createable"]
+
+
+# -- several requests in one ----------------------------------------------------------------------------
+
+
+def part(name: str, method: str, path: str, body: Any = None) -> dict[str, Any]:
+    return {"referenceId": name, "method": method, "url": f"{BASE}/{path}", "body": body}
+
+
+async def test_parts_of_a_composite_refer_to_each_other(sim: Salesforce, http: httpx.AsyncClient) -> None:
+    deal = {"Name": "Deal", "AccountId": "@{acme.id}", "StageName": "Prospecting", "CloseDate": "2026-02-01"}
+    parts = [
+        part("acme", "POST", "sobjects/Account", {"Name": "Acme"}),
+        part("deal", "POST", "sobjects/Opportunity", deal),
+        part("read", "GET", "query?q=SELECT Id, Account.Name FROM Opportunity WHERE Id = '@{deal.id}'"),
+        part("again", "GET", "sobjects/Account/@{read.records[0].Account.attributes.type}"),
+    ]
+    before = (await http.get(f"{BASE}/limits")).headers["sforce-limit-info"]
+    answer = await http.post(f"{BASE}/composite", json={"compositeRequest": parts})
+    assert answer.status_code == 200
+    assert (before, answer.headers["sforce-limit-info"]) == ("api-usage=1/15000", "api-usage=2/15000")
+    acme, made, read, again = answer.json()["compositeResponse"]
+    assert (acme["httpStatusCode"], made["httpStatusCode"], acme["referenceId"]) == (201, 201, "acme")
+    assert read["body"]["records"][0]["Account"]["Name"] == "Acme"
+    assert (again["httpStatusCode"], again["body"][0]["errorCode"]) == (404, "NOT_FOUND")
+
+
+@pytest.mark.parametrize(("all_or_none", "kept"), [(False, 1), (True, 0)])
+async def test_a_part_that_fails_takes_the_others_with_it_only_if_asked(
+    sim: Salesforce, http: httpx.AsyncClient, all_or_none: bool, kept: int
+) -> None:
+    parts = [
+        part("good", "POST", "sobjects/Account", {"Name": "Acme"}),
+        part("bad", "POST", "sobjects/Account", {"Phone": "1"}),
+        part("lost", "GET", "sobjects/Account/@{bad.id}"),
+    ]
+    body = {"allOrNone": all_or_none, "compositeRequest": parts}
+    answers = (await http.post(f"{BASE}/composite", json=body)).json()["compositeResponse"]
+    codes = [answer["body"][0]["errorCode"] for answer in answers[1:]]
+    assert codes == ["REQUIRED_FIELD_MISSING", "PROCESSING_HALTED"]
+    assert answers[0]["httpStatusCode"] == (400 if all_or_none else 201)
+    assert len(list(sim.ledger.of_kind("Account"))) == kept
+
+
+async def test_a_composite_has_its_limits(http: httpx.AsyncClient) -> None:
+    query = part("q", "GET", "query?q=SELECT Id FROM Account")
+    for parts in ([query] * 6, [part("a", "GET", "limits")] * 26, []):
+        answer = await http.post(f"{BASE}/composite", json={"compositeRequest": parts})
+        assert answer.status_code == 400
+
+
+async def test_a_batch_runs_its_parts_apart_or_halts(http: httpx.AsyncClient) -> None:
+    parts = [
+        {"method": "POST", "url": "v64.0/sobjects/Account", "richInput": {"Name": "Acme"}},
+        {"method": "GET", "url": "v64.0/sobjects/Nothing/describe"},
+        {"method": "GET", "url": "v64.0/query/?q=SELECT Name FROM Account"},
+    ]
+    answer = (await http.post(f"{BASE}/composite/batch", json={"batchRequests": parts})).json()
+    assert answer["hasErrors"]
+    assert [result["statusCode"] for result in answer["results"]] == [201, 404, 200]
+    body = {"batchRequests": parts, "haltOnError": True}
+    halted = (await http.post(f"{BASE}/composite/batch", json=body)).json()
+    assert [result["statusCode"] for result in halted["results"]] == [201, 404, 412]

@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Callable, Sequence
 from datetime import UTC, date, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 from urllib.parse import unquote
@@ -14,7 +15,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from isthmus.sdk.simulator import Simulator
-from isthmus_salesforce.simulator import composite, query
+from isthmus_salesforce.simulator import composite, query, subrequests
 from isthmus_salesforce.simulator.acts import Acts
 from isthmus_salesforce.simulator.login import (
     LOGIN_HOSTS,
@@ -87,14 +88,9 @@ class Salesforce(Simulator):
         except LoginRefused as error:
             body = {"error": error.error, "error_description": str(error)}
             return JSONResponse(body, status_code=error.status)
-        except OrgRefused as error:
-            return self._errors(error.status, error.problems)
-        except SoqlRefused as error:
-            return self._errors(400, (Problem(error.code, str(error)),))
-        except SeveralMatch as error:
-            version, kind = path.split("/")[3], path.split("/")[5]
-            urls = [f"/services/data/{version}/sobjects/{kind}/{id}" for id in error.ids]
-            return JSONResponse(urls, status_code=300, headers=self._usage())
+        except (OrgRefused, SoqlRefused, SeveralMatch) as error:
+            status, answer = _told(error, path)
+            return JSONResponse(answer, status_code=status, headers=self._usage())
 
     async def _dispatch(self, request: Request, path: str) -> Response:
         if path == "/services/data":
@@ -150,12 +146,35 @@ class Salesforce(Simulator):
             case ["GET", "sobjects"]:
                 found = [summary(item, version) for item in OBJECTS.values()]
                 return 200, {"encoding": "UTF-8", "maxBatchSize": 200, "sobjects": found}
+            case ["POST", "composite"]:
+                part = partial(self._part, request)
+                return 200, await subrequests.composite(self.org, await _body(request), part)
+            case ["POST", "composite", "batch"]:
+                return 200, await subrequests.batch(await _body(request), partial(self._part, request))
             case [_, "composite", "sobjects", *rest]:
                 body = None if method in ("GET", "DELETE") else await _body(request)
                 return composite.answer(self.org, method, rest, request.query_params, body, version)
             case [_, "sobjects", name, *rest]:
                 return await self._record(request, version, name, rest)
         raise not_found()
+
+    async def _part(self, request: Request, method: str, url: str, body: Any) -> tuple[int, Any]:
+        """One request inside another; it counts no call of its own."""
+        path, _, asked = url.partition("?")
+        match = _VERSIONED.fullmatch(path.rstrip("/"))
+        if match is None:
+            return _told(not_found(), path)
+        scope = {**request.scope, "method": method, "path": path, "query_string": asked.encode()}
+        sent = json.dumps(body).encode()
+
+        async def receive() -> dict[str, Any]:
+            return {"type": "http.request", "body": sent, "more_body": False}
+
+        parts = [unquote(part) for part in (match[2] or "").split("/") if part]
+        try:
+            return await self._resource(Request(scope, receive), f"v{match[1]}.0", parts)
+        except (OrgRefused, SoqlRefused, SeveralMatch) as error:
+            return _told(error, path)
 
     async def _record(self, request: Request, version: str, name: str, rest: list[str]) -> tuple[int, Any]:
         item = self.org.object(name)
@@ -277,13 +296,19 @@ class Salesforce(Simulator):
         headers = {**self._usage(), **({"content-type": kind} if kind else {})}
         return Response(encoded, status_code=status, headers=headers)
 
-    def _errors(self, status: int, problems: Sequence[Problem]) -> Response:
-        body = [
-            {"message": problem.message, "errorCode": problem.code}
-            | ({"fields": list(problem.fields)} if problem.fields else {})
-            for problem in problems
-        ]
-        return JSONResponse(body, status_code=status, headers=self._usage())
+
+def _told(error: OrgRefused | SoqlRefused | SeveralMatch, path: str) -> tuple[int, Any]:
+    """Status and body of an answer that is no success."""
+    if isinstance(error, SeveralMatch):
+        version, kind = path.split("/")[3], path.split("/")[5]
+        return 300, [f"/services/data/{version}/sobjects/{kind}/{id}" for id in error.ids]
+    problems = (Problem(error.code, str(error)),) if isinstance(error, SoqlRefused) else error.problems
+    body = [
+        {"message": problem.message, "errorCode": problem.code}
+        | ({"fields": list(problem.fields)} if problem.fields else {})
+        for problem in problems
+    ]
+    return 400 if isinstance(error, SoqlRefused) else error.status, body
 
 
 async def _body(request: Request) -> dict[str, Any]:
