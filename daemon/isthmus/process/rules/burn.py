@@ -10,7 +10,7 @@ from isthmus.events.planning import BurnRevised
 from isthmus.events.values import Amount, Key
 from isthmus.events.work import TimeApproved, TimeUnapproved
 from isthmus.process.face import States
-from isthmus.process.rules.derive import lineage_id
+from isthmus.process.rules.derive import statement
 
 ZERO = Decimal("0.00")
 
@@ -76,20 +76,19 @@ class BurnProcess:
             return []
         states.put(f"burn:{key}", msgspec.structs.replace(row, published=(row.billable, row.nonbillable)))
         return [
-            BurnRevised(
-                id=lineage_id(self.name, "burn.revised", key, basis),
-                source=self.name,
-                occurred_at=as_of,
+            statement(
+                BurnRevised,
+                process=self.name,
+                key=key,
+                said_at=as_of,
+                basis=basis,
                 entity=row.entity,
-                correlation=basis[0] if basis else None,
-                causation=basis[-1] if basis else None,
                 burn=key,
                 project=row.project,
                 resource=row.resource,
                 worked_on=row.worked_on,
                 billable_hours=row.billable,
                 nonbillable_hours=row.nonbillable,
-                basis=basis,
             )
         ]
 

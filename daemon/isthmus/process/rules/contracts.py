@@ -80,15 +80,9 @@ def newest_line(key: str, contract: Contract, name: str, states: States) -> Cont
     return None
 
 
-def keep_terms(event: ContractSigned | ContractAmended, states: States) -> Terms | None:
-    """Keep a revision and tie its project to it; None when it is a duplicate or stale."""
-    key = f"contract:{event.contract}"
-    old = states.get(key, Contract) or Contract()
-    if event.revision <= old.revision:
-        return None
-    amended = isinstance(event, ContractAmended) and bool(old.revisions)
-    effective_on = event.effective_on if amended and isinstance(event, ContractAmended) else event.starts_on
-    terms = Terms(
+def terms_of(event: ContractSigned | ContractAmended) -> Terms:
+    """What a revision says."""
+    return Terms(
         contract=event.contract,
         revision=event.revision,
         customer=event.customer,
@@ -98,6 +92,17 @@ def keep_terms(event: ContractSigned | ContractAmended, states: States) -> Terms
         period_policy=event.period_policy or "hold",
         lines=event.lines,
     )
+
+
+def keep_terms(event: ContractSigned | ContractAmended, states: States) -> Terms | None:
+    """Keep a revision and tie its project to it; None when it is a duplicate or stale."""
+    key = f"contract:{event.contract}"
+    old = states.get(key, Contract) or Contract()
+    if event.revision <= old.revision:
+        return None
+    amended = isinstance(event, ContractAmended) and bool(old.revisions)
+    effective_on = event.effective_on if amended and isinstance(event, ContractAmended) else event.starts_on
+    terms = terms_of(event)
     states.put(f"terms:{event.contract}:{event.revision}", terms)
     entry = Effective(revision=event.revision, effective_on=effective_on)
     new = msgspec.structs.replace(

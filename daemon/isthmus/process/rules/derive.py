@@ -2,6 +2,7 @@
 
 import hashlib
 from collections import Counter
+from datetime import datetime
 from typing import Any, TypeVar
 
 from isthmus.events.base import BusinessEvent, derived_id, kind_of
@@ -42,6 +43,21 @@ class Derivation:
         )
         self.events.append(event)
         return event
+
+
+def statement(
+    make: type[E], *, process: str, key: str, said_at: datetime, basis: list[str], entity: str, **fields: Any
+) -> E:
+    """What an analytical process says of ``key``: it follows from the newest fact of its basis."""
+    return make(
+        id=lineage_id(process, kind_of(make), key, basis),
+        source=process,
+        occurred_at=said_at,
+        entity=entity,
+        correlation=basis[0] if basis else None,
+        causation=basis[-1] if basis else None,
+        **{**fields, "basis": basis},
+    )
 
 
 def lineage_id(process: str, kind: str, key: str, basis: list[str]) -> str:

@@ -23,7 +23,8 @@ from isthmus.events.work import MilestoneAchieved, MilestoneReopened, TimeApprov
 from isthmus.process.face import States
 from isthmus.process.rules import index
 from isthmus.process.rules.assigned import Assignment, booked, heard
-from isthmus.process.rules.derive import lineage_id
+from isthmus.process.rules.contracts import terms_of
+from isthmus.process.rules.derive import statement
 from isthmus.process.rules.desk import HOURLY
 from isthmus.process.rules.forecast_outlook import Agreed, Outlook, Remaining, Worked, outlook
 from isthmus.process.rules.forecast_rows import (
@@ -43,7 +44,6 @@ from isthmus.process.rules.forecast_rows import (
     Today,
     Version,
 )
-from isthmus.process.rules.rows import Terms
 from isthmus.process.rules.schedule_entries import SCHEDULED_ORIGINS
 from isthmus.process.rules.schedules import add_months
 
@@ -122,20 +122,19 @@ class ForecastProcess:
             return []
         states.put(f"project:{key}", replace(site, said=said, owed=False))
         return [
-            ForecastRevised(
-                id=lineage_id(self.name, "forecast.revised", key, basis),
-                source=self.name,
-                occurred_at=as_of,
+            statement(
+                ForecastRevised,
+                process=self.name,
+                key=key,
+                said_at=as_of,
+                basis=basis,
                 entity=entity,
-                correlation=basis[0] if basis else None,
-                causation=basis[-1] if basis else None,
                 project=key,
                 currency=currency,
                 as_of=as_of,
                 months=found.months,
                 backlog=found.backlog,
                 earned=earned,
-                basis=basis,
             )
         ]
 
@@ -350,16 +349,7 @@ def _terms(event: ContractSigned | ContractAmended, states: States) -> set[str]:
         project=event.project,
         entity=event.entity,
         effective_on=event.effective_on if isinstance(event, ContractAmended) else event.starts_on,
-        terms=Terms(
-            contract=event.contract,
-            revision=event.revision,
-            customer=event.customer,
-            currency=event.currency,
-            starts_on=event.starts_on,
-            ends_on=event.ends_on,
-            period_policy=event.period_policy or "hold",
-            lines=event.lines,
-        ),
+        terms=terms_of(event),
     )
     states.put(f"terms:{event.contract}/{event.revision}", version)
     states.put(f"contract:{event.contract}", row)

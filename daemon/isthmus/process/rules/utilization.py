@@ -18,7 +18,7 @@ from isthmus.events.values import Amount, Hours, Key
 from isthmus.events.work import TimeApproved, TimeUnapproved
 from isthmus.process.face import States
 from isthmus.process.rules.assigned import Assignment, booked, heard, working_days
-from isthmus.process.rules.derive import lineage_id
+from isthmus.process.rules.derive import statement
 from isthmus.process.rules.forecast_rows import Rank
 from isthmus.process.rules.schedules import add_months
 from isthmus.process.rules.time_and_materials import HOUR_STEP
@@ -114,13 +114,13 @@ class UtilizationProcess:
             return []
         states.put(f"week:{key}", replace(row, said=says))
         return [
-            UtilizationRevised(
-                id=lineage_id(self.name, "utilization.revised", key, basis),
-                source=self.name,
-                occurred_at=as_of,
+            statement(
+                UtilizationRevised,
+                process=self.name,
+                key=key,
+                said_at=as_of,
+                basis=basis,
                 entity=entity,
-                correlation=basis[0] if basis else None,
-                causation=basis[-1] if basis else None,
                 resource=row.resource,
                 week=row.week,
                 capacity_hours=says[1],
@@ -128,7 +128,6 @@ class UtilizationProcess:
                 billable_hours=row.sums.billable.quantize(HOUR_STEP),
                 assigned_hours=row.sums.assigned.quantize(HOUR_STEP),
                 tentative_hours=row.sums.tentative.quantize(HOUR_STEP),
-                basis=basis,
             )
         ]
 
