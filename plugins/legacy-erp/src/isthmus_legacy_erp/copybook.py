@@ -13,6 +13,9 @@ import msgspec
 from isthmus_legacy_erp.layout import ZONED, Field, Layout, LayoutError, Record, TextOverride
 
 NAMES = {
+    "IFACE": "interface",
+    "CURRENCY-CODE": "currency",
+    "CUST-ADDRESS": "address",
     "SEQ-NO": "seq",
     "LINE-NO": "line",
     "EXT-REF": "ref",

@@ -81,10 +81,10 @@ class Files:
         header, trailer = records[0][1], records[-1][1]
         lines = [record for _, record in records[1:-1]]
         expected = {
-            "INTERFACE": interface,
+            "IFACE": interface,
             "COMPANY": company,
             "SEQ-NO": Decimal(seq),
-            "CURRENCY": self._currency,
+            "CURRENCY-CODE": self._currency,
         }
         if any(header[item] != value for item, value in expected.items()):
             raise Refused("HEADER DOES NOT MATCH FILE NAME OR COMPANY")
@@ -122,13 +122,13 @@ class Files:
         book = copybook("responses" if interface.endswith("-response") else interface)
         numbered = [(kind, {**line, "LINE-NO": Decimal(n)}) for n, (kind, line) in enumerate(lines, start=1)]
         header: Record = {
-            "INTERFACE": interface,
+            "IFACE": interface,
             "VERSION": Decimal(1),
             "COMPANY": self._company,
             "SEQ-NO": Decimal(seq),
             "BATCH-ID": f"ERP-{interface}-{seq:08d}",
             "CREATED": at.strftime("%Y%m%d%H%M%S"),
-            "CURRENCY": self._currency,
+            "CURRENCY-CODE": self._currency,
             **(extra or {}),
         }
         totals: Record = dict(self._totals([line for _, line in numbered]))

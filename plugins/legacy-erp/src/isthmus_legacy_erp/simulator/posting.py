@@ -48,7 +48,7 @@ class Books:
             "name": line["CUST-NAME"],
             "currency": line["CUST-CURRENCY"],
             "tax_id": line["TAX-ID"],
-            "address": line["ADDRESS"],
+            "address": line["CUST-ADDRESS"],
             "status": line["CUST-STATUS"],
         }
 

@@ -24,7 +24,7 @@ ITEMS = {
     "CUST-NAME": "name",
     "CUST-CURRENCY": "currency",
     "TAX-ID": "tax_id",
-    "ADDRESS": "address",
+    "CUST-ADDRESS": "address",
     "CUST-STATUS": "record_status",
     "PROJ-NAME": "name",
     "CUSTOMER-NO": "customer_no",

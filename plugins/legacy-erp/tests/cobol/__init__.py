@@ -1,0 +1,1 @@
+"""A COBOL program that takes our batches as an ERP does."""
