@@ -10,7 +10,7 @@ import trio
 
 from isthmus.sdk.errors import ConnectorError, Fatal, Rejected, Retryable, Throttled, Unsure
 from isthmus.sdk.http import HttpLimits, Reply, fate_of, open_http
-from tests.sdk.wire import Answer, peer, reply, says
+from tests.sdk.wire import Answer, Stream, peer, reply, says
 
 HEAD = b"HTTP/1.1 200 X\r\ncontent-length: 1000\r\n\r\n"
 QUICK = HttpLimits(deadline_s=0.3)
@@ -151,7 +151,7 @@ async def test_a_rate_spaces_the_calls() -> None:
 async def test_never_more_calls_at_once_than_agreed() -> None:
     at_once = most = 0
 
-    async def slow(stream: trio.SocketStream, request: bytes) -> None:
+    async def slow(stream: Stream, request: bytes) -> None:
         nonlocal at_once, most
         at_once += 1
         most = max(most, at_once)

@@ -9,7 +9,7 @@ import trio
 from isthmus.sdk.errors import ConnectorError, Retryable, Unsure
 from isthmus.sdk.http import HttpLimits, TokenAuth, fate_of, open_http
 from isthmus.sdk.secret import Secret
-from tests.sdk.wire import Answer, peer, reply, says, turns
+from tests.sdk.wire import Answer, Stream, peer, reply, says, turns
 
 TOKEN = "tok-9f8e7d6c5b4a"
 
@@ -93,7 +93,7 @@ def everything_said(error: BaseException) -> str:
     return f"{error} {error!r} {words} {''.join(traceback.format_exception(error))}"
 
 
-async def quoting(stream: trio.SocketStream, request: bytes) -> None:
+async def quoting(stream: Stream, request: bytes) -> None:
     """A peer that quotes the whole request in its refusal."""
     await stream.send_all(reply(400, request))
 
