@@ -12,6 +12,7 @@ from isthmus.sdk.testing.context import FakeContext
 from isthmus.sdk.testing.contracts import SinkCase, SinkContract, SourceContract, read_all
 from isthmus.sdk.testing.late import LateCase, LateContract
 from isthmus.sdk.testing.memory import peak_of_reading
+from isthmus.sdk.testing.ways_out import ways_out
 
 __all__ = [
     "CancelCase",
@@ -28,4 +29,5 @@ __all__ = [
     "nothing_left_open",
     "peak_of_reading",
     "read_all",
+    "ways_out",
 ]
