@@ -57,13 +57,19 @@ def withdrawn(revision: int) -> TimeUnapproved:
 
 
 def determined(
-    charge: str, hours: str = "8", revision: int = 1, *, reverses: str | None = None
+    charge: str,
+    hours: str = "8",
+    revision: int = 1,
+    *,
+    reverses: str | None = None,
+    cause: str | None = None,
 ) -> ChargeDetermined:
     return ChargeDetermined(
         source="billing",
         occurred_at=NOW,
         entity="acme-us",
         id=f"billing/{charge}",
+        causation=cause,
         charge=charge,
         contract="crm:c",
         line="T",
@@ -97,12 +103,15 @@ def posted(charge: str) -> ChargePosted:
     )
 
 
-def waived(hours: str, revision: int = 1, reason: str = "included", n: int = 1) -> ChargeWaived:
+def waived(
+    hours: str, revision: int = 1, reason: str = "included", n: int = 1, *, cause: str | None = None
+) -> ChargeWaived:
     return ChargeWaived(
         source="billing",
         occurred_at=NOW,
         entity="acme-us",
         id=f"billing/waived/{hours}/{revision}/{n}",
+        causation=cause,
         origin="time",
         origin_key="psa:1",
         origin_revision=revision,
@@ -209,6 +218,23 @@ CASES = [
         ],
         (FLIGHT, 1, "6"),
         id="re-rated by an amendment, hours included before are included again",
+    ),
+    pytest.param(
+        [
+            *[approved("8"), waived("2"), determined("a", "3"), held(), posted("a")],
+            *[determined("-a", "3", reverses="a", cause="amended"), waived("2", n=2, cause="amended")],
+            *[determined("b", "3", cause="amended"), posted("b")],
+        ],
+        (BLOCKED, 1, "3"),
+        id="so with a part that is held: what is included again is not included twice",
+    ),
+    pytest.param(
+        [
+            *[approved("8"), waived("2"), determined("a", "6"), determined("-a", "6", reverses="a")],
+            *[determined("b", "6"), posted("b")],
+        ],
+        None,
+        id="a charge that a close overtook is made again, hours that were included stay so",
     ),
     pytest.param(
         [approved("8"), waived("8"), approved("6", 2), determined("a", "6", 2)],

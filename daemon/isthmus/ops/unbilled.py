@@ -80,6 +80,8 @@ class _Entry(msgspec.Struct):
     decided: int = -1
     """The newest revision the rules decided on."""
     waived: Decimal = ZERO
+    taken_back_by: str = ""
+    """The cause of the newest reversal; what it waives again takes the place of what was waived."""
     held: bool = False
     charges: dict[str, _Charge] = {}
     rest: Decimal = ZERO
@@ -90,7 +92,10 @@ class _Entry(msgspec.Struct):
     def settle(self, at: datetime) -> None:
         """Work out what is left, after an event that occurred at ``at``."""
         posted = sum((charge.hours for charge in self.charges.values() if charge.posted), ZERO)
-        self.rest = max(ZERO, self.hours - self.waived - posted)
+        charged = sum((charge.hours for charge in self.charges.values()), ZERO)
+        # What is charged now is waived no more, though nobody says so.
+        waived = min(self.waived, max(ZERO, self.hours - charged))
+        self.rest = max(ZERO, self.hours - waived - posted)
         if self.rest == 0:
             self.since = None
         elif self.since is None:
@@ -193,16 +198,19 @@ class UnbilledLedger:
             case TimeUnapproved() if event.revision > entry.revision:
                 entry.seq, entry.revision, entry.hours = seq, event.revision, ZERO
             case ChargeDetermined(reverses=str(charge)):
-                # A fact is taken back whole: what was waived of it is decided anew as well.
+                # Taken back whole, the fact is waived anew by the same cause; of a charge that a close
+                # overtook only its own part is, and what was waived stays.
                 entry.charges.pop(charge, None)
                 self._entry_of.pop(charge, None)
-                entry.waived = ZERO
+                entry.taken_back_by = event.causation or event.id
             case ChargeDetermined():
                 _decide(entry, event.origin_revision)
                 entry.charges[event.charge] = _Charge(seq=seq, hours=event.quantity)
                 self._entry_of[event.charge] = key
             case ChargeWaived():
                 _decide(entry, event.origin_revision)
+                if event.causation == entry.taken_back_by:
+                    entry.waived, entry.taken_back_by = ZERO, ""
                 entry.waived += event.quantity
             case ChargeHeld():
                 entry.held = True
