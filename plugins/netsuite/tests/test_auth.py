@@ -1,8 +1,11 @@
 """Logging in, both ways, against an account that checks."""
 
+import hmac
+from base64 import urlsafe_b64encode
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from datetime import timedelta
+from functools import cache
 from typing import Any
 
 import jwt
@@ -11,11 +14,13 @@ import pytest
 import trio
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
+from oauthlib.oauth1 import SIGNATURE_HMAC_SHA1, SIGNATURE_HMAC_SHA256, SIGNATURE_PLAINTEXT
+from oauthlib.oauth1 import Client as OAuth1Client
 
 from isthmus.sdk import Fatal, Opened, Reply, Secret
 from isthmus.sdk.http import open_http
 from isthmus.sdk.testing import FakeContext
-from isthmus_netsuite.auth import ASSERTION_TYPE, TOKEN_PATH, Assertions, TokenBased
+from isthmus_netsuite.auth import ASSERTION_TYPE, TOKEN_PATH, Assertions
 from isthmus_netsuite.settings import NetSuiteSettings
 from isthmus_netsuite.simulator import NetSuiteSimulator
 
@@ -90,10 +95,14 @@ async def test_a_key_of_the_wrong_kind_is_fatal_before_anything_is_sent(open_wit
     assert "NOTHING" not in str(caught.value)
 
 
-async def test_a_strangers_key_is_refused(open_with: OpenWith) -> None:
+@cache
+def stranger_key() -> str:
     stranger = rsa.generate_private_key(public_exponent=65537, key_size=2048)
-    pem = stranger.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
-    async with open_with(private_key=pem) as opened:
+    return stranger.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
+
+
+async def test_a_strangers_key_is_refused(open_with: OpenWith) -> None:
+    async with open_with(private_key=stranger_key()) as opened:
         with pytest.raises(Fatal, match="refused the login"):
             await ask(opened)
 
@@ -130,6 +139,12 @@ async def test_calls_that_wait_for_the_same_token_share_a_login(
         pytest.param({"scope": "everything"}, {}, "invalid_scope", id="an unknown scope"),
         pytest.param({"scope": ["rest_webservices", "restlets"]}, {}, None, id="scopes as a list"),
         pytest.param({}, {"alg": "RS256"}, "invalid_grant", id="RS256 is not accepted"),
+        pytest.param({}, {"alg": "PS384"}, None, id="PS384"),
+        pytest.param({}, {"alg": "none"}, "invalid_grant", id="no signature"),
+        pytest.param({}, {"key": "stranger"}, "invalid_grant", id="another key"),
+        pytest.param({"aud": None}, {}, "invalid_grant", id="no audience"),
+        pytest.param({"exp": None}, {}, "invalid_grant", id="no end"),
+        pytest.param({"iat": 3600, "exp": 3900}, {}, "invalid_grant", id="from the future"),
         pytest.param({}, {"kid": "unknown"}, "invalid_grant", id="an unknown certificate"),
     ],
 )
@@ -148,11 +163,16 @@ async def test_the_token_endpoint(
         "aud": simulator.base_url + TOKEN_PATH,
         "iat": now,
         "exp": now + 300,
-    } | {name: now + value if name in ("iat", "exp") else value for name, value in changes.items()}
+    }
+    for name, value in changes.items():
+        claims[name] = now + value if name in ("iat", "exp") and value is not None else value
+    claims = {name: value for name, value in claims.items() if value is not None}
+    algorithm = header.get("alg", "PS256")
+    key: str = stranger_key() if "key" in header else held["private_key"]
     signed = jwt.encode(
         claims,
-        held["private_key"],
-        algorithm=header.get("alg", "PS256"),
+        "" if algorithm == "none" else key,
+        algorithm=algorithm,
         headers={"kid": header.get("kid", held["certificate_id"])},
     )
     reply = await trade(simulator, client_assertion=signed)
@@ -162,6 +182,25 @@ async def test_the_token_endpoint(
     else:
         assert reply.status in (400, 401)
         assert reply.json() == {"error": error}
+
+
+async def test_a_public_key_is_no_shared_secret(simulator: NetSuiteSimulator, ctx: FakeContext) -> None:
+    """The confusion of algorithms: everybody may know the certificate, and HMAC would take it as the key."""
+    held = simulator.credentials()
+    public = simulator.memory["certificates"][held["certificate_id"]]
+    now = int(ctx.now().timestamp())
+    claims = {
+        "iss": held["client_id"],
+        "scope": "rest_webservices",
+        "aud": simulator.base_url + TOKEN_PATH,
+        "iat": now,
+        "exp": now + 300,
+    }
+    parts = [{"alg": "HS256", "typ": "JWT", "kid": held["certificate_id"]}, claims]
+    signing = b".".join(urlsafe_b64encode(msgspec.json.encode(part)).rstrip(b"=") for part in parts)
+    signature = urlsafe_b64encode(hmac.digest(public.encode(), signing, "sha256")).rstrip(b"=")
+    reply = await trade(simulator, client_assertion=(signing + b"." + signature).decode())
+    assert (reply.status, reply.json()) == (400, {"error": "invalid_grant"})
 
 
 async def test_a_token_lives_an_hour(
@@ -175,14 +214,91 @@ async def test_a_token_lives_an_hour(
     assert (await get(simulator, token)).status == 401
 
 
-async def test_a_signature_is_taken_once(simulator: NetSuiteSimulator, settings_of: SettingsOf) -> None:
-    url = f"{simulator.base_url}/services/rest/record/v1/currency/1"
-    signer = TokenBased(settings_of(auth="tba"), simulator.now)
-    headers = dict(await signer.headers("GET", url))
+# What a signed request must be (OAuth 1.0a, signed by oauthlib)
+
+CURRENCY = "/services/rest/record/v1/currency/1"
+
+
+@pytest.mark.parametrize(
+    ("changes", "sent", "status"),
+    [
+        pytest.param({}, {}, 200, id="signed as it should be"),
+        pytest.param({}, {"query": "?fields=symbol"}, 200, id="its query is signed too"),
+        pytest.param({"client_secret": "wrong"}, {}, 401, id="another consumer secret"),
+        pytest.param({"resource_owner_secret": "wrong"}, {}, 401, id="another token secret"),
+        pytest.param({"client_key": "wrong"}, {}, 401, id="another consumer"),
+        pytest.param({"resource_owner_key": "wrong"}, {}, 401, id="another token"),
+        pytest.param({"realm": "1234567-sb1"}, {}, 401, id="the host's spelling of the account as realm"),
+        pytest.param({"realm": None}, {}, 401, id="no realm"),
+        pytest.param({"timestamp": -301}, {}, 401, id="a time five minutes old"),
+        pytest.param({"timestamp": 301}, {}, 401, id="a time to come"),
+        pytest.param({"timestamp": -299}, {}, 200, id="a clock that is a little off"),
+        pytest.param({"signature_method": SIGNATURE_HMAC_SHA1}, {}, 401, id="HMAC-SHA1"),
+        pytest.param({"signature_method": SIGNATURE_PLAINTEXT}, {}, 401, id="the secrets in clear"),
+        pytest.param({}, {"path": "/services/rest/record/v1/currency/2"}, 401, id="sent to another path"),
+        pytest.param({}, {"add": "?fields=name"}, 401, id="a query added on the way"),
+        pytest.param({}, {"method": "DELETE"}, 401, id="another method"),
+    ],
+)
+async def test_a_signed_request(
+    changes: dict[str, Any],
+    sent: dict[str, str],
+    status: int,
+    simulator: NetSuiteSimulator,
+    ctx: FakeContext,
+) -> None:
+    reply = await signed_call(simulator, ctx, changes, **sent)
+    assert reply.status == status
+    if status == 401:
+        assert reply.json()["o:errorDetails"][0]["o:errorCode"] == "INVALID_LOGIN"
+
+
+async def test_a_nonce_is_taken_once(simulator: NetSuiteSimulator, ctx: FakeContext) -> None:
+    statuses = [(await signed_call(simulator, ctx, {"nonce": nonce})).status for nonce in ("a", "b", "a")]
+    assert statuses == [200, 200, 401]
+
+
+async def test_a_refused_request_does_not_use_up_its_nonce(
+    simulator: NetSuiteSimulator, ctx: FakeContext
+) -> None:
+    """Else a stranger could shut out the requests of others by guessing ahead."""
+    forged = {"nonce": "a", "client_secret": "wrong"}
+    assert (await signed_call(simulator, ctx, forged)).status == 401
+    assert (await signed_call(simulator, ctx, {"nonce": "a"})).status == 200
+
+
+async def test_every_call_of_the_connector_has_a_nonce_of_its_own(
+    simulator: NetSuiteSimulator, open_with: OpenWith
+) -> None:
+    async with open_with(auth="tba") as opened:
+        for _ in range(3):
+            await ask(opened)
+    assert len(simulator.memory["nonces"]) >= 3
+
+
+async def signed_call(
+    simulator: NetSuiteSimulator, ctx: FakeContext, changes: dict[str, Any], **sent: str
+) -> Reply:
+    """One call, signed by oauthlib with ``changes``; ``timestamp`` is seconds from now."""
+    tba = simulator.memory["tba"]
+    stamp = int(ctx.now().timestamp()) + changes.get("timestamp", 0)
+    given: dict[str, Any] = {
+        "client_key": tba["consumer_key"],
+        "client_secret": tba["consumer_secret"],
+        "resource_owner_key": tba["token_id"],
+        "resource_owner_secret": tba["token_secret"],
+        "signature_method": SIGNATURE_HMAC_SHA256,
+        "realm": "1234567_SB1",
+        **changes,
+        "timestamp": str(stamp),
+    }
+    query = sent.get("query", "")
+    _, headers, _ = OAuth1Client(**given).sign(simulator.base_url + CURRENCY + query, http_method="GET")
+    path = sent.get("path", CURRENCY) + query + sent.get("add", "")
     async with open_http(simulator.base_url) as http:
-        first = await http.get("/services/rest/record/v1/currency/1", headers=headers)
-        again = await http.get("/services/rest/record/v1/currency/1", headers=headers)
-    assert (first.status, again.status) == (200, 401)
+        return await http.request(
+            sent.get("method", "GET"), path, headers={"authorization": str(headers["Authorization"])}
+        )
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,9 @@ from isthmus_netsuite.reading import Party, closed_ledgers, period_name
 OPEN_PERIOD_TRUSTED_S = 15.0
 """How long an open period is believed open; NetSuite itself refuses what comes in between."""
 
+PARENTS_KEPT = 1000
+"""How many jobs' customers are remembered from page to page."""
+
 
 def quoted(text: str) -> str:
     """A SuiteQL string literal; SuiteQL takes no bound parameters over REST."""
@@ -63,6 +66,8 @@ class Directory:
         An entity is a job or a customer. One that is not in the crosswalk gets a key of this instance.
         """
         wanted = set(entities)
+        if len(self._parents) > PARENTS_KEPT:
+            self._parents.clear()
         if unknown := wanted - self._parents.keys():
             where = f"id IN ({listed(unknown)})"
             async for row in self._client.walk("id, parent", "job", where=where, keys={"id": "id"}):

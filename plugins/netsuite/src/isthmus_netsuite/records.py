@@ -106,12 +106,12 @@ class Records:
         """
         if self._jobs is not None:
             return await self._queued(self._jobs, type, key, body, once, replace)
-        if self.by_field:
-            id = await self._client.create(type, {**body, **self.marked(type, key)})
-        else:
-            id = await self._client.upsert(type, self.name(key), body, replace=replace)
-        record = await self._client.read(type, id=id)
         ((field, value),) = self.marked(type, key).items()
+        if self.by_field:
+            id = await self._client.create(type, {**body, field: value})
+        else:
+            id = await self._client.upsert(type, value, body, replace=replace)
+        record = await self._client.read(type, id=id)
         if not isinstance(record, dict) or record.get(field) != value:
             raise Unsure(f"{type} {id} was acknowledged, but is not there under {value}")
         return record
