@@ -527,6 +527,17 @@ def test_an_amendment_is_always_answered_since_a_change_order_waits_for_it() -> 
     assert firm.window.publish() == []
 
 
+def test_a_tick_speaks_of_nobody_but_where_somebody_is_planned_and_a_month_begins() -> None:
+    idle, planned = Firm(HOURLY), Firm(HOURLY).tell(WEEK)
+    for firm in (idle, planned):
+        firm.said()
+        firm.tell("tick 11-02")
+    assert (set(idle.window.dirty), set(planned.window.dirty)) == (set(), {"P1"})
+    planned.window.dirty.clear()
+    planned.tell("tick 11-03")
+    assert set(planned.window.dirty) == set()
+
+
 def test_basis_lists_what_was_folded_since_the_last_statement_and_makes_the_id() -> None:
     early, late = Firm(HOURLY), Firm(HOURLY)
     for firm in (early, late):

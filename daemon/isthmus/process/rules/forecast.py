@@ -429,7 +429,7 @@ def _milestone(event: MilestoneAchieved | MilestoneReopened, states: States) -> 
 
 
 def _tick(event: CalendarTicked, states: States) -> set[str]:
-    """A new month began: days before the last one are over for every project of the legal entity."""
+    """A new month began: days before the last one are over, wherever somebody is planned."""
     key = f"today:{event.entity}"
     row = states.get(key, Today)
     if row is not None and event.day <= row.day:
@@ -437,4 +437,5 @@ def _tick(event: CalendarTicked, states: States) -> set[str]:
     states.put(key, Today(day=event.day))
     if row is not None and _horizon(row.day) == _horizon(event.day):
         return set()
-    return {project for _, project in index.walk(states, f"projects:{event.entity}")}
+    projects = (project for _, project in index.walk(states, f"projects:{event.entity}"))
+    return {project for project in projects if states.get(f"planned:{project}", Planned) is not None}
