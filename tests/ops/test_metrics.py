@@ -64,7 +64,11 @@ def test_what_happens_is_counted_where_it_belongs(metrics: Metrics) -> None:
     metrics.delivered("charges", 4.0)
     metrics.dead("charges", "period")
     metrics.state("crm", "parked")
+    assert not any("certificate_expiry" in name for name in shown(metrics)), "0 would say that it expired"
+    metrics.certified("crm", NOW)
     values = shown(metrics)
+    expiry = "isthmus_connector_certificate_expiry_timestamp_seconds,connector=crm"
+    assert values[expiry] == NOW.timestamp()
     assert values["isthmus_events_received_total,connector=crm,event_type=deal.won"] == 3
     assert values["isthmus_connector_requests_total,connector=crm,operation=post,outcome=throttled"] == 1
     assert values["isthmus_delivery_lag_seconds_bucket,lane=charges,le=1.0"] == 0
@@ -195,6 +199,7 @@ def test_the_runbook_names_every_metric_with_its_labels_and_no_other(metrics: Me
     metrics.plugin("crm", plugin="p", version="1", api=(1, 0))
     metrics.reads("crm", "accounts", 60)
     metrics.restarted("crm")
+    metrics.certified("crm", NOW)
     lag = Lag(state="unsaid", hours=Decimal(1), amounts={"EUR": Decimal(100)}, since=NOW)
     metrics.snapshot(Snapshot(taken_at=NOW, planner_lag=(lag,)))
     real = {}

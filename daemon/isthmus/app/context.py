@@ -69,7 +69,13 @@ class DaemonContext(Context):
     """The context of one connector instance."""
 
     def __init__(
-        self, instance: str, entity: str, store: Store, now: Callable[[], datetime], observe: Observe
+        self,
+        instance: str,
+        entity: str,
+        store: Store,
+        now: Callable[[], datetime],
+        observe: Observe,
+        certified: Callable[[datetime], None],
     ) -> None:
         self.instance = instance
         self.entity = entity
@@ -78,6 +84,7 @@ class DaemonContext(Context):
         self.sequences = StoreSequences(store, instance, now)
         self._now = now
         self._observe = observe
+        self._certified = certified
         self._threads = trio.CapacityLimiter(THREADS_PER_CONNECTOR)
 
     def now(self) -> datetime:
@@ -91,7 +98,14 @@ class DaemonContext(Context):
         limits: HttpLimits | None = None,
         headers: dict[str, str] | None = None,
     ) -> AbstractAsyncContextManager[Http]:
-        return open_http(base_url, auth=auth, limits=limits, headers=headers, observe=self._observe)
+        return open_http(
+            base_url,
+            auth=auth,
+            limits=limits,
+            headers=headers,
+            observe=self._observe,
+            certified=self._certified,
+        )
 
     async def run_blocking(self, work: Callable[..., T], *args: object, deadline_s: float = 30.0) -> T:
         with trio.move_on_after(deadline_s):

@@ -103,7 +103,12 @@ class Daemon:
     def _connector(self, instance: str) -> ConnectorActor:
         given = self.config.connectors[instance]
         context = DaemonContext(
-            instance, given.entity, self.store, self.now, partial(self.metrics.called, instance)
+            instance,
+            given.entity,
+            self.store,
+            self.now,
+            partial(self.metrics.called, instance),
+            partial(self.metrics.certified, instance),
         )
         return ConnectorActor(
             instance,

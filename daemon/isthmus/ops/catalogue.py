@@ -97,6 +97,12 @@ class Catalogue:
         self.throttled_seconds = self._add(
             Counter, "connector_throttled_seconds", "Time a peer made us rest", "connector"
         )
+        self.certificate_until = self._add(
+            Gauge,
+            "connector_certificate_expiry_timestamp_seconds",
+            "Until when the certificate a peer showed last is valid",
+            "connector",
+        )
 
         # Intake.
         self.polled_at = self._add(

@@ -172,6 +172,10 @@ class Metrics:
         """A peer asked for a rest of so many seconds."""
         self._c.throttled_seconds.labels(connector).inc(seconds)
 
+    def certified(self, connector: str, until: datetime) -> None:
+        """A peer showed a certificate. A peer without TLS has no series: 0 would say that it expired."""
+        self._c.certificate_until.labels(connector).set(until.timestamp())
+
     # Intake
 
     def reads(self, connector: str, stream: str, every_s: float) -> None:
