@@ -1,6 +1,6 @@
 """Salesforce's wire: login, queries, upserts. Shapes are theirs; nothing is known of events here."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 from email.utils import parsedate_to_datetime
@@ -137,6 +137,19 @@ class Client:
             else:
                 return found
         raise AssertionError("the second try returns or raises")
+
+    async def each(self, columns: Sequence[str], item: str, *, where: Sequence[str]) -> AsyncIterator[Record]:
+        """All records that fit, by id, a page in memory at a time; no locator is kept on the server."""
+        size, last = self._settings.page_size, ""
+        while True:
+            onward = [f"Id > {quoted(last)}"] if last else []
+            query = select(columns, item, where=[*where, *onward], order=["Id"], limit=size)
+            batch = await self.query(query)
+            for record in batch.records:
+                yield record
+            if not batch.records or (batch.next is None and len(batch.records) < size):
+                return
+            last = str(batch.records[-1]["Id"])
 
     async def upsert(self, item: str, field: str, key: str, body: Mapping[str, Any]) -> Upserted:
         """Create or update the record of ``item`` whose external id ``field`` is ``key``.

@@ -6,10 +6,23 @@ from typing import ClassVar, cast
 
 import msgspec
 
-from isthmus.sdk import Connector, Context, HttpLimits, Opened, Sink, Source, TokenAuth, hookimpl
+from isthmus.sdk import (
+    Census,
+    Connector,
+    Context,
+    HttpLimits,
+    Opened,
+    Sink,
+    Source,
+    TokenAuth,
+    hookimpl,
+)
+from isthmus_salesforce.census import Sold
+from isthmus_salesforce.certinia.census import ApprovedWork
 from isthmus_salesforce.certinia.sink import Engagements
 from isthmus_salesforce.certinia.source import Delivered
 from isthmus_salesforce.client import Client, Login
+from isthmus_salesforce.discover import Described
 from isthmus_salesforce.probe import SalesforceProbe
 from isthmus_salesforce.schema import Schema
 from isthmus_salesforce.settings import SalesforceSettings
@@ -46,10 +59,13 @@ class SalesforceConnector(Connector):
                     case "sales":
                         source: Source = Sales(client, config, ctx, schema)
                         sink: Sink = Invoices(client, config, ctx, schema)
+                        census: Census = Sold(client, config, ctx)
                     case "certinia-psa":
                         source = Delivered(client, config, ctx, schema, login)
                         sink = Engagements(client, config, ctx, schema)
-                yield Opened(source=source, sink=sink, probe=probe)
+                        census = ApprovedWork(client, config, ctx)
+                discover = Described(client, config)
+                yield Opened(source=source, sink=sink, probe=probe, census=census, discover=discover)
 
 
 @hookimpl

@@ -71,7 +71,8 @@ STAGES: dict[str, tuple[bool, bool, float]] = {
 }
 
 # One line per object: name, key prefix, fields. A field is name:type, then flags: ``!`` required,
-# ``^`` read-only, ``*`` external id, ``1`` unique, ``[a|b]`` the only values, ``>Object`` what it refers to.
+# ``^`` read-only, ``*`` external id, ``1`` unique, ``[a|b]`` the only values, ``~[a|b]`` values among others,
+# ``>Object`` what it refers to.
 _TABLE = f"""
 Account 001 Name:string! Type:picklist Industry:picklist Phone:string Website:string AccountNumber:string
   BillingStreet:textarea BillingCity:string BillingPostalCode:string BillingState:string BillingCountry:string
@@ -122,7 +123,7 @@ def _field(text: str) -> Field:
     name, _, rest = text.partition(":")
     rest, _, refers_to = rest.partition(">")
     rest, _, listed = rest.partition("[")
-    kind = rest.rstrip("!^*1")
+    kind = rest.rstrip("!^*1~")
     flags = rest[len(kind) :]
     # A blank in a picklist value is written ``_`` before a capital.
     choices = tuple(
@@ -138,7 +139,7 @@ def _field(text: str) -> Field:
         read_only="^" in flags,
         external_id="*" in flags,
         unique="1" in flags,
-        restricted=bool(choices and choices[0]),
+        restricted=bool(choices and choices[0]) and "~" not in flags,
         choices=choices if choices[0] else (),
         refers_to=refers_to or None,
     )
