@@ -118,7 +118,7 @@ FULL = ("time a r1 10.00 10-05", "time b r1 6.00 10-06", "time c r1 3.00 10-07")
             {},
             "a",
             [
-                "8.00 held: no_rate, line T has no rate for design and no default rate; "
+                "8.00 held: no_rate, lines.T.rates has no design, and there is no default_rate; amend one; "
                 "it ends when an amendment brings a rate"
             ],
             id="no rate",

@@ -12,6 +12,7 @@ from isthmus.events.values import Amount, Currency, Hours, Key, check_money
 
 Overage = Literal["hold", "bill", "write_off"]
 PeriodPolicy = Literal["hold", "next_open"]
+_HUNDREDTH = Decimal("0.01")
 
 
 class Line(msgspec.Struct, frozen=True, kw_only=True, tag_field="model"):
@@ -40,15 +41,17 @@ class TimeAndMaterials(Line, frozen=True, kw_only=True, tag="time_and_materials"
     def __post_init__(self) -> None:
         for service, rate in self.rates.items():
             if rate <= 0:
-                raise ValueError(f"line {self.line!r}: the rate of {service!r} must be more than 0")
+                raise ValueError(f"line {self.line!r}: rates.{service} must be more than 0, not {rate}")
         for field in ("default_rate", "overage_rate"):
             value: Decimal | None = getattr(self, field)
             if value is not None and value <= 0:
-                raise ValueError(f"line {self.line!r}: {field} must be more than 0")
+                raise ValueError(f"line {self.line!r}: {field} must be more than 0, not {value}")
         for field in ("included_hours", "cap_amount", "cap_hours", "expense_cap"):
             value = getattr(self, field)
             if value is not None and value < 0:
                 raise ValueError(f"line {self.line!r}: {field} must not be negative")
+        for field in ("included_hours", "cap_hours"):
+            _hundredths(self.line, field, getattr(self, field))
 
 
 class MilestoneTerm(msgspec.Struct, frozen=True, kw_only=True):
@@ -91,7 +94,10 @@ class FixedFee(Line, frozen=True, kw_only=True, tag="fixed_fee"):
     def __post_init__(self) -> None:
         total = sum((part.amount for part in self.installments), Decimal(0))
         if total != self.amount:
-            raise ValueError(f"line {self.line!r}: instalments sum to {total}, not to amount {self.amount}")
+            raise ValueError(
+                f"line {self.line!r}: installments sum to {total}, not to amount {self.amount}; "
+                "correct the amount or an instalment"
+            )
         _once(self.line, "installments", [part.key for part in self.installments])
         for part in self.installments:
             _positive(self.line, f"installments.{part.key}.amount", part.amount)
@@ -113,6 +119,7 @@ class Retainer(Line, frozen=True, kw_only=True, tag="retainer"):
         _positive(self.line, "overage_rate", self.overage_rate)
         if self.included_hours < 0:
             raise ValueError(f"line {self.line!r}: included_hours must not be negative")
+        _hundredths(self.line, "included_hours", self.included_hours)
         _span(self.line, self.starts_on, self.ends_on)
 
 
@@ -132,7 +139,12 @@ class Subscription(Line, frozen=True, kw_only=True, tag="subscription"):
 
 def _positive(line: str, field: str, amount: Decimal) -> None:
     if amount <= 0:
-        raise ValueError(f"line {line!r}: {field} must be more than 0")
+        raise ValueError(f"line {line!r}: {field} must be more than 0, not {amount}")
+
+
+def _hundredths(line: str, field: str, hours: Decimal | None) -> None:
+    if hours is not None and hours != hours.quantize(_HUNDREDTH):
+        raise ValueError(f"line {line!r}: {field} {hours} has more than two digits; round it")
 
 
 def _once(line: str, field: str, keys: list[str]) -> None:
@@ -174,7 +186,7 @@ class _ContractTerms(BusinessEvent, frozen=True, kw_only=True):
             raise ValueError("revision counts from 1")
         try:
             ZoneInfo(self.time_zone)
-        except (ValueError, OSError) as error:
+        except (ValueError, OSError, KeyError) as error:
             raise ValueError(
                 f"time_zone {self.time_zone!r} is no IANA name; write one such as Europe/Berlin"
             ) from error
@@ -193,6 +205,10 @@ class _ContractTerms(BusinessEvent, frozen=True, kw_only=True):
                     check_money(part.amount, self.currency, f"lines.{line.line}.{part.key}.amount")
             elif isinstance(line, (Retainer, Subscription)):
                 check_money(line.amount, self.currency, f"lines.{line.line}.amount")
+            elif isinstance(line, TimeAndMaterials):
+                for field, cap in (("cap_amount", line.cap_amount), ("expense_cap", line.expense_cap)):
+                    if cap is not None:
+                        check_money(cap, self.currency, f"lines.{line.line}.{field}")
 
 
 class ContractSigned(_ContractTerms, frozen=True, kw_only=True, tag="contract.signed/1"):

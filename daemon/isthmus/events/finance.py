@@ -1,6 +1,6 @@
 """Money: charges our rules determine, invoices and payments the ERP tells, periods, deferrals."""
 
-from datetime import date
+from datetime import date, timedelta
 from typing import ClassVar, Literal
 
 import msgspec
@@ -29,6 +29,8 @@ HeldOrigin = Literal[
 ]
 """What can wait: work, a scheduled amount, or a contract revision whose terms contradict the books."""
 Ledger = Literal["ar", "ap", "all"]
+LONGEST_PERIOD = timedelta(days=400)
+"""The longest fiscal year there is, and some days; anything longer is a slip of the keyboard."""
 
 
 class ChargeDetermined(BusinessEvent, frozen=True, kw_only=True, tag="charge.determined/1"):
@@ -205,6 +207,13 @@ class _Period(BusinessEvent, frozen=True, kw_only=True):
     ends_on: date
     ledger: Ledger
     revision: int = 1
+
+    def check(self) -> None:
+        if not timedelta(0) <= self.ends_on - self.starts_on <= LONGEST_PERIOD or self.ends_on.year > 2999:
+            raise ValueError(
+                f"ends_on {self.ends_on} does not fit starts_on {self.starts_on}: a period has at most "
+                f"{LONGEST_PERIOD.days} days, and ends before 3000"
+            )
 
 
 class PeriodClosed(_Period, frozen=True, kw_only=True, tag="period.closed/1"):

@@ -58,6 +58,10 @@ class ExpenseValidated(BusinessEvent, frozen=True, kw_only=True, tag="expense.va
 
     def check(self) -> None:
         check_money(self.amount, self.currency, "amount")
+        if self.markup_pct is not None and self.markup_pct < -100:
+            raise ValueError(
+                f"markup_pct {self.markup_pct} takes off more than all of it; write -100 or more"
+            )
 
 
 class ExpenseWithdrawn(BusinessEvent, frozen=True, kw_only=True, tag="expense.withdrawn/1"):

@@ -26,6 +26,9 @@ from isthmus.process.rules.rows import (
 # Ten integer digits of hours and of money leave room for sums within the 15 an event may carry.
 _MOST = 10**10
 _DAY_HOURS = 24
+_DATED = {"time": "worked_on", "expense": "spent_on", "milestone": "achieved_on"}
+_LAST_DAY = date(2999, 12, 31)
+"""A later day is a slip of the keyboard, and the calendar ends in 9999."""
 
 
 @dataclass(frozen=True)
@@ -136,7 +139,8 @@ def judge(work: Work, states: States) -> Ready | NotBillable | Trouble:
     """Check in the order finance agreed on; the first check that fails decides."""
     project = states.get(f"project:{work.project}", Project)
     if project is None or not project.known:
-        return Trouble(reason="no_project", detail=f"project {work.project} is not known")
+        detail = f"project {work.project} is not known; sign its contract, or correct the {_noun(work)}"
+        return Trouble(reason="no_project", detail=detail)
     if work.contract is not None:
         return _scheduled(work.contract, work, states)
     known = [(key, row) for key in project.contracts if (row := contract_row(key, states)) is not None]
@@ -186,17 +190,16 @@ def _on_contract(key: str, contract: Contract, work: Work, states: States) -> Re
     line = choose_line(terms, work) or _line_that_made(key, contract, work, states)
     if line is None:
         what = {"time": f"{work.service} hours", "expense": "expenses"}
-        detail = f"contract {key} has no line for {what.get(work.origin, f'{work.origin} {work.key}')}"
+        named = what.get(work.origin, f"{work.origin} {work.key}")
+        detail = f"no line of contract {key} takes {named}; amend its lines, or correct the {_noun(work)}"
         return Trouble(reason="no_line", detail=detail)
     bounds = newest_line(key, contract, line.line, states)
     plan = MODELS[type(line)].plan(line, bounds, work, terms.currency)
     if isinstance(plan, Trouble):
         return plan
-    if max(abs(plan.total), abs(plan.total * plan.price), abs(plan.total * plan.overage_price)) >= _MOST:
-        return Trouble(reason="out_of_range", detail="more than 10 digits before the point; check the entry")
-    if work.origin == "time" and work.quantity > _DAY_HOURS:
-        detail = f"hours {work.quantity} are more than a day has; correct the entry, or split it by day"
-        return Trouble(reason="out_of_range", detail=detail)
+    absurd = _absurd(work, plan)
+    if absurd is not None:
+        return Trouble(reason="out_of_range", detail=absurd)
     dimensions = _dimensions(contract.entity, work, states)
     if isinstance(dimensions, Trouble):
         return dimensions
@@ -220,6 +223,22 @@ def _on_contract(key: str, contract: Contract, work: Work, states: States) -> Re
         posting_words=words,
         posting_day=posting_day,
     )
+
+
+def _absurd(work: Work, plan: Plan) -> str | None:
+    """What nobody can have worked, spent or agreed: the field, and what to do."""
+    if max(abs(plan.total), abs(plan.total * plan.price), abs(plan.total * plan.overage_price)) >= _MOST:
+        size = "hours" if work.origin == "time" else "amount"
+        return f"{size} {work.quantity:f}: more than ten digits before the point; correct the {_noun(work)}"
+    if work.origin in _DATED and work.done_on > _LAST_DAY:
+        return f"{_DATED[work.origin]} {work.done_on} lies beyond {_LAST_DAY.year}; correct the {_noun(work)}"
+    if work.origin == "time" and work.quantity > _DAY_HOURS:
+        return f"hours {work.quantity} are more than a day has; correct the entry, or split it by day"
+    return None
+
+
+def _noun(work: Work) -> str:
+    return "entry" if work.origin == "time" else work.origin
 
 
 def _line_that_made(key: str, contract: Contract, work: Work, states: States) -> ContractLine | None:

@@ -29,7 +29,8 @@ def plan(line: TimeAndMaterials, newest: object, work: Work, currency: str) -> P
     rate = line.rates.get(work.service or "", line.default_rate)
     if rate is None:
         return Trouble(
-            reason="no_rate", detail=f"line {line.line} has no rate for {work.service} and no default rate"
+            reason="no_rate",
+            detail=f"lines.{line.line}.rates has no {work.service}, and there is no default_rate; amend one",
         )
     return Plan(
         line=line.line,
@@ -52,7 +53,8 @@ def plan(line: TimeAndMaterials, newest: object, work: Work, currency: str) -> P
 def _expense(line: TimeAndMaterials, bounds: TimeAndMaterials, work: Work, currency: str) -> Plan | Trouble:
     if work.currency != currency:
         return Trouble(
-            reason="currency_mismatch", detail=f"spent in {work.currency}, the contract is in {currency}"
+            reason="currency_mismatch",
+            detail=f"currency is {work.currency}, the contract is in {currency}; correct the expense",
         )
     markup = work.markup_pct or Decimal(0)
     total = round_money(work.quantity * (1 + markup / 100), currency)
