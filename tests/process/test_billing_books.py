@@ -270,7 +270,7 @@ def check_deferrals(book: Any) -> None:
         assert fact.deferred is None or fact.deferred.charge in {charge.charge for charge in fact.charges}
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(history=st.lists(steps, min_size=8, max_size=25), first=lines)
 def test_the_books_agree_with_the_events(
     make_ledger: Callable[[], Any], history: list[tuple[Any, ...]], first: list[Any]

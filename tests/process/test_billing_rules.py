@@ -144,6 +144,11 @@ Story = list[tuple[str, list[str]]]
             id="overage is billed outside the cap, and gives no room back",
         ),
         pytest.param(
+            [timed(rates={"consulting": D("0.33")}, cap_hours=D(2), overage="bill")],
+            [("time e r1 3.50 10-05", ["e charge T 2.00 x 0.33 = 0.66", "e charge T 1.50 x 0.33 = 0.50"])],
+            id="overage without a rate of its own costs the same, and the parts sum to the rounded whole",
+        ),
+        pytest.param(
             [timed(cap_hours=D(3), overage="write_off")],
             [
                 ("time e r1 5.00 10-05", ["e charge T 3.00 x 100.00 = 300.00", "e waive over_cap 2.00"]),
@@ -592,3 +597,143 @@ def test_many_holds_do_not_make_an_event_dearer(ledger: Any) -> None:
     # A correction that frees one hour wakes as many holds as the hour serves, not four hundred.
     assert rows_touched("time a r2 9.00 10-05") < 120
     assert max(len(row) for row in ledger.states.rows.values()) < 4_000
+
+
+def test_a_credit_that_waited_gives_its_room_to_the_oldest(ledger: Any) -> None:
+    ledger.sign(timed(expenses=True, expense_cap=D("100.00")))
+    ledger.tell("expense a r1 120.00 11-05")
+    ledger.tell("close 10")
+    assert ledger.tell("expense y r1 -30.00 10-05") == ["y hold period_closed"]
+    assert ledger.tell("open 10") == [
+        "y charge T 1 x -30.00 = -30.00",
+        "y release period_closed",
+        "a charge T 1 x 20.00 = 20.00",
+        "a release cap_reached",
+    ]
+
+
+def test_a_credit_whose_room_is_used_is_taken_back_when_there_is_room_again(ledger: Any) -> None:
+    ledger.sign(timed(expenses=True, expense_cap=D("100.00")))
+    ledger.tell("expense a r1 100.00 10-05")
+    ledger.tell("expense y r1 -30.00 10-05")
+    ledger.tell("expense b r1 30.00 10-05")
+    # Billing 130.00 under a cap of 100.00 is not to be: the credit stands, its withdrawal waits.
+    assert ledger.tell("unexpense y r2") == ["y hold cap_reached"]
+    assert ledger.derived[-1].detail == (
+        "other expenses have used the room that -30.00 made; raise lines.T.expense_cap, or have expenses "
+        "corrected; the withdrawal waits, earlier charges stand"
+    )
+    assert ledger.tell("expense b r2 10.00 10-05") == [
+        "b reverse T -30.00",
+        "b charge T 1 x 10.00 = 10.00",
+    ]
+    raised = timed(expenses=True, expense_cap=D("110.00"))
+    assert ledger.amend(2, raised, effective_on="10-01") == ["y reverse T 30.00", "y release cap_reached"]
+    assert ledger.net("T") == D("110.00")
+
+
+def test_a_larger_credit_may_take_the_place_of_a_smaller_one(ledger: Any) -> None:
+    ledger.sign(timed(expenses=True, expense_cap=D("100.00")))
+    ledger.tell("expense a r1 100.00 10-05")
+    ledger.tell("expense y r1 -30.00 10-05")
+    ledger.tell("expense b r1 30.00 10-05")
+    assert ledger.tell("expense y r2 -40.00 10-05") == [
+        "y reverse T 30.00",
+        "y charge T 1 x -40.00 = -40.00",
+    ]
+
+
+def test_a_re_rating_that_waits_outlives_a_correction_that_is_taken_back(ledger: Any) -> None:
+    ledger.sign(OPEN)
+    ledger.tell("time a r1 1.00 10-05")
+    ledger.tell("close 10")
+    ledger.tell("time a r2 2.00 10-05")
+    ledger.amend(2, AMENDED, effective_on="10-01")
+    assert ledger.tell("time a r3 1.00 10-05") == ["a hold period_closed 1.00"]
+    assert ledger.tell("open 10") == [
+        "a reverse T -100.00",
+        "a charge T 1.00 x 120.00 = 120.00",
+        "a release period_closed",
+    ]
+
+
+def test_a_re_rating_that_waits_is_given_up_when_the_old_rate_is_agreed_again(ledger: Any) -> None:
+    ledger.sign(OPEN)
+    ledger.tell("time a r1 1.00 10-05")
+    ledger.tell("close 10")
+    assert ledger.amend(2, AMENDED, effective_on="10-01") == ["a hold period_closed 1.00"]
+    assert ledger.amend(3, OPEN, effective_on="10-01") == ["a release period_closed"]
+    assert ledger.tell("open 10") == []
+
+
+def test_what_waits_under_a_contract_that_ended_is_billed_by_the_next_one(ledger: Any) -> None:
+    ledger.sign(timed(cap_hours=D(1)))
+    ledger.tell("time a r1 3.00 11-05")
+    assert ledger.end("10-31") == ["a hold contract_ended 2.00"]
+    assert ledger.sign(OPEN, contract="C2") == [
+        "a charge T 2.00 x 100.00 = 200.00",
+        "a release contract_ended",
+    ]
+
+
+def test_a_lower_cap_governs_when_the_correction_it_needs_waits_for_its_policy(ledger: Any) -> None:
+    ledger.sign(CAPPED)
+    ledger.tell("time a r1 9.00 10-05")
+    ledger.tell("close 10")
+    ledger.amend(2, timed(cap_amount=D("500.00")), effective_on="10-01", period_policy="next_open")
+    assert ledger.tell("time a r2 5.00 10-05") == [
+        "a hold period_closed 5.00",
+        "a reverse T -900.00 posted 11-01",
+        "a charge T 5.00 x 100.00 = 500.00 posted 11-01",
+        "a release period_closed",
+        "C1 release cap_below_billed",
+    ]
+
+
+def test_a_lower_cap_governs_when_its_re_rating_may_be_carried_out(ledger: Any) -> None:
+    ledger.sign(CAPPED)
+    ledger.tell("time a r1 9.00 10-05")
+    ledger.tell("close 10")
+    cheaper = timed(rates={"consulting": D("50.00")}, cap_amount=D("500.00"))
+    assert ledger.amend(2, cheaper, effective_on="10-01")[-1] == "C1 hold cap_below_billed"
+    assert ledger.tell("open 10") == [
+        "a reverse T -900.00",
+        "a charge T 9.00 x 50.00 = 450.00",
+        "C1 release cap_below_billed",
+    ]
+
+
+def test_the_checks_come_in_the_order_of_the_manual(make_ledger: Callable[[], Any]) -> None:
+    book = make_ledger()
+    book.tell("close 10")
+    book.map(1, {"support": {"item": "1"}}, {})
+
+    def terms(**changes: Any) -> Any:
+        return timed("T", **{"services": ["design"], "rates": {"design": D("80.00")}, **changes})
+
+    def amend(revision: int, line: Any) -> list[str]:
+        return list(book.amend(revision, line, effective_on="10-01"))
+
+    assert book.tell("time e r1 2.00 10-05 design") == ["e hold no_project 2.00"]
+    assert book.tell("project P1") == ["e hold no_contract 2.00"]
+    late = date(2026, 11, 1)
+    assert book.sign(terms(services=["support"]), starts_on=late) == ["e hold contract_not_started 2.00"]
+    assert amend(2, terms(services=["support"])) == ["e hold no_line 2.00"]
+    assert amend(3, terms(rates={})) == ["e hold no_rate 2.00"]
+    assert amend(4, terms(cap_amount=D(0))) == ["e hold no_mapping 2.00"]
+    assert book.map(2, {"design": {"item": "2"}}, {}) == ["e hold period_closed 2.00"]
+    assert book.tell("open 10") == ["e hold cap_reached 2.00 (160.00)"]
+    assert amend(5, terms(cap_amount=D(160))) == ["e charge T 2.00 x 80.00 = 160.00", "e release cap_reached"]
+
+
+def test_an_unbillable_entry_is_waived_before_anybody_asks_for_its_line(ledger: Any) -> None:
+    ledger.sign(timed(services=["design"]))
+    assert ledger.tell("time e r1 99.00 10-05 nonbillable") == ["e waive not_billable 99.00"]
+
+
+def test_a_milestone_on_hold_is_not_asked_for_its_period(ledger: Any) -> None:
+    ledger.sign(STEPS)
+    ledger.tell("close 10")
+    ledger.tell("stage on_hold r1")
+    assert ledger.tell("milestone m1 r1 10-08") == ["m1 hold project_on_hold"]
+    assert ledger.tell("stage active r2") == ["m1 hold period_closed"]

@@ -493,3 +493,64 @@ class TestOvertakenByAClose:
             "C1/R/2026-10-01 defer -310.00 on 11-01, 0 left",
             "C1/R/2026-10-01 hold period_closed (310.00)",
         ]
+
+
+class TestRevenueOfAClosedMonth:
+    """What a month earned waits while the month is closed, policy ``hold``."""
+
+    def test_is_released_when_the_month_is_reopened(self, ledger: Any) -> None:
+        ledger.sign(retainer(starts_on=d("2026-10-15")))
+        ledger.tell("tick 10-15")
+        ledger.tell("close 10")
+        assert ledger.tell("tick 11-02") == []
+        assert ledger.tell("open 10") == ["C1/R/2026-10-15 earn 170.00 on 10-31, 140.00 left"]
+        assert ledger.tell("tick 11-12") == []
+
+    def test_is_released_on_an_open_day_when_the_policy_changes(self, ledger: Any) -> None:
+        ledger.sign(retainer(starts_on=d("2026-10-15")))
+        ledger.tell("tick 10-15")
+        ledger.tell("close 10")
+        ledger.tell("tick 11-02")
+        changed = ledger.amend(
+            2, retainer(starts_on=d("2026-10-15")), effective_on="11-01", period_policy="next_open"
+        )
+        assert changed == ["C1/R/2026-10-15 earn 170.00 on 11-01, 140.00 left"]
+
+    def test_goes_with_the_next_month_end_otherwise(self, ledger: Any) -> None:
+        ledger.sign(retainer(starts_on=d("2026-10-15"), ends_on=d("2026-11-14")))
+        ledger.tell("tick 10-15")
+        ledger.tell("close 10")
+        assert ledger.tell("tick 11-30") == ["C1/R/2026-10-15 earn 310.00 on 11-30, 0.00 left"]
+
+    def test_of_an_achieved_advance_waits_for_its_month(self, ledger: Any) -> None:
+        ledger.sign(ADVANCE)
+        ledger.tell("tick 10-01")
+        ledger.tell("close 10")
+        assert ledger.tell("milestone m1 r1 10-20") == []
+        assert ledger.tell("tick 11-30") == []
+        assert ledger.tell("open 10") == ["m1 earn 500.00 on 10-20, 0.00 left"]
+
+
+def milestones(amount: str, *, advance: bool) -> Milestones:
+    term = MilestoneTerm(milestone="m1", title="Kick-off", amount=D(amount), advance=advance)
+    return Milestones(line="M", milestones=[term])
+
+
+def test_an_achieved_milestone_is_billed_though_its_advance_is_no_longer_agreed(ledger: Any) -> None:
+    ledger.sign(ADVANCE)
+    ledger.tell("close 10")
+    assert ledger.tell("tick 10-01") == ["m1 hold period_closed"]
+    assert ledger.tell("milestone m1 r1 11-10") == []
+    assert ledger.amend(2, milestones("500.00", advance=False), effective_on="10-01") == [
+        "m1 charge M 1 x 500.00 = 500.00",
+        "m1 release period_closed",
+    ]
+
+
+def test_a_milestone_that_becomes_an_advance_is_billed_as_the_newest_terms_say(ledger: Any) -> None:
+    ledger.sign(milestones("500.00", advance=False))
+    ledger.tell("tick 10-05")
+    assert ledger.amend(2, milestones("600.00", advance=True), effective_on="10-10") == [
+        "m1 charge M 1 x 600.00 = 600.00",
+        "m1 defer 600.00 on 10-01, 600.00 left",
+    ]

@@ -28,17 +28,16 @@ from isthmus.process.rules.contracts import (
     newest_terms,
     policy_queue,
     revision_terms,
-    terms_on,
     terms_queue,
 )
-from isthmus.process.rules.desk import HOURLY, Desk
-from isthmus.process.rules.holds import carry_on
-from isthmus.process.rules.models import MODELS
-from isthmus.process.rules.plan import Plan, Trouble, digits
+from isthmus.process.rules.desk import Desk
+from isthmus.process.rules.holds import carry_on, save
+from isthmus.process.rules.plan import Trouble, digits
+from isthmus.process.rules.rerating import differs
 from isthmus.process.rules.rows import Contract, Fact, Pending, Terms
 from isthmus.process.rules.schedules import months_of
 
-__all__ = ["agree", "end", "try_again"]
+__all__ = ["agree", "end", "look_at_waiting_terms", "try_again"]
 
 T = TypeVar("T", bound=msgspec.Struct)
 Agreed = ContractSigned | ContractAmended
@@ -90,6 +89,8 @@ def agree(desk: Desk, event: Agreed) -> None:
         project=event.project,
     )
     states.put(_pending(event.contract), Pending(terms=event, reason=trouble.reason, detail=trouble.detail))
+    if trouble.reason == "cap_below_billed":
+        index.add(states, _overdrawn_terms(event.entity), _row(event.contract, states).seq, event.contract)
 
 
 def end(desk: Desk, event: ContractEnded) -> None:
@@ -102,7 +103,10 @@ def end(desk: Desk, event: ContractEnded) -> None:
     if not row.revisions:
         return
     changes, fresh = calendar.recheck(desk, event.contract)
-    carry_on(desk, changes, [terms_queue(project) for project in row.projects], fresh)
+    # What waits for room or a period under a contract that no longer covers it may be another contract's.
+    held = [*(cap_queue(event.contract, pot) for pot in row.totals), policy_queue(event.contract)]
+    carry_on(desk, changes, [terms_queue(project) for project in row.projects], fresh, held)
+    desk.eased[event.contract] = None
     calendar.reschedule(desk, event.contract)
 
 
@@ -116,8 +120,18 @@ def try_again(desk: Desk, contract: str) -> None:
         _word(desk, pending.terms, "done", f"revision {pending.terms.revision} governs")
 
 
+def look_at_waiting_terms(desk: Desk, entity: str) -> None:
+    """What kept a re-rating from bringing a net under its new cap may be gone."""
+    desk.eased |= {contract: None for _, contract in index.walk(desk.states, _overdrawn_terms(entity))}
+
+
 def _pending(contract: str) -> str:
     return f"pending:{contract}"
+
+
+def _overdrawn_terms(entity: str) -> str:
+    """Contracts of which an amendment waits as ``cap_below_billed``."""
+    return f"overdrawn:{entity}"
 
 
 def _release(desk: Desk, pending: Pending, why: str) -> None:
@@ -134,6 +148,9 @@ def _release(desk: Desk, pending: Pending, why: str) -> None:
         project=pending.terms.project,
     )
     desk.states.put(_pending(pending.terms.contract), Pending(terms=None))
+    contract = contract_row(pending.terms.contract, desk.states)
+    if contract is not None:
+        index.discard(desk.states, _overdrawn_terms(pending.terms.entity), contract.seq)
 
 
 def _word(desk: Desk, event: Agreed, state: StepState, detail: str) -> None:
@@ -174,7 +191,7 @@ def _contradiction(event: Agreed, row: Contract, states: States) -> Trouble | No
 
 def _apply(desk: Desk, event: Agreed) -> Trouble | None:
     """Let the terms govern, unless a cap of theirs would lie under what stays determined."""
-    base, mark, freed = desk.states, desk.out.mark(), dict(desk.freed)
+    base, mark, freed, eased = desk.states, desk.out.mark(), dict(desk.freed), dict(desk.eased)
     trial = _Trial(base)
     desk.states = trial
     try:
@@ -186,7 +203,7 @@ def _apply(desk: Desk, event: Agreed) -> Trouble | None:
         trial.keep()
         return None
     desk.out.take_back_to(mark)
-    desk.freed = freed
+    desk.freed, desk.eased = freed, eased
     return trouble
 
 
@@ -197,10 +214,9 @@ def _govern(desk: Desk, event: Agreed) -> None:
     before = newest_terms(key, old, states) if old is not None else None
     terms = keep_terms(event, states)
     assert terms is not None, "older revisions were passed over"
-    contract = contract_row(key, states)
-    assert contract is not None
+    contract = _row(key, states)
     changes, fresh = calendar.recheck(desk, key)
-    queues: list[str] = []
+    queues, held = list[str](), list[str]()
     if old is not None and before is not None and _bounds_alone_differ(old, before, contract, terms):
         # Whatever waits, but for room under a cap, waits on.
         desk.freed.update(dict.fromkeys((key, pot) for pot in contract.totals))
@@ -209,11 +225,16 @@ def _govern(desk: Desk, event: Agreed) -> None:
         queues += [cap_queue(key, pot) for pot in contract.totals]
         if before is not None and terms.period_policy != before.period_policy:
             queues.append(policy_queue(key))
+        held.append(policy_queue(key))
+        for dated in _no_longer_rerated(desk, key):
+            save(desk, desk.drop_change(dated, "the newest terms name the rate that stands"))
         for member in _rerated(desk, key, contract) if old is not None else ():
             fact = states.get(member, Fact)
             assert fact is not None
             changes[member] = fact.work, "re-rated by an amendment"
-    carry_on(desk, changes, queues, fresh)
+    carry_on(desk, changes, queues, fresh, held)
+    if before is not None and terms.period_policy != before.period_policy:
+        calendar.earn_anew(desk, key)
     calendar.reschedule(desk, key)
 
 
@@ -236,9 +257,24 @@ def _unbound(line: ContractLine) -> ContractLine:
     return replace(line, included_hours=None, cap_amount=None, cap_hours=None, expense_cap=None)
 
 
-def _overdrawn(key: str, states: States) -> Trouble | None:
+def _no_longer_rerated(desk: Desk, key: str) -> Iterator[Fact]:
+    """Facts whose re-rating waits for a closed period, and is not needed any more."""
+    for _, member in list(index.walk(desk.states, policy_queue(key))):
+        fact = desk.states.get(member, Fact)
+        if fact is None or fact.work is None or fact.work.contract is not None or fact.waiting is None:
+            continue
+        if fact.waiting.work == fact.work and not differs(fact, desk.states):
+            yield fact
+
+
+def _row(key: str, states: States) -> Contract:
     contract = contract_row(key, states)
-    assert contract is not None
+    assert contract is not None, "its terms govern"
+    return contract
+
+
+def _overdrawn(key: str, states: States) -> Trouble | None:
+    contract = _row(key, states)
     currency = newest_terms(key, contract, states).currency
     for pot, total in contract.totals.items():
         name, _, expenses = pot.partition("#")
@@ -278,15 +314,8 @@ def _rerated(desk: Desk, key: str, contract: Contract) -> Iterator[str]:
         fact = desk.states.get(member, Fact)
         if fact is None or fact.work is None or fact.waiting is not None or fact.work.done_on < since:
             continue
-        terms = terms_on(key, contract, fact.work.done_on, desk.states)
-        for charge in fact.charges:
-            line = terms.line(charge.line) if charge.contract == key else None
-            if charge.origin not in HOURLY or not isinstance(line, (TimeAndMaterials, Retainer)):
-                continue  # a dropped line keeps what it has
-            plan = MODELS[type(line)].plan(line, line, fact.work, terms.currency)
-            if isinstance(plan, Plan) and plan.price != charge.rate:
-                yield member
-                break
+        if differs(fact, desk.states):
+            yield member
 
 
 def _rates_differ(key: str, contract: Contract, states: States) -> bool:

@@ -1,6 +1,6 @@
 """billing: approved work, expenses, milestones and the calendar become charges, waivers and holds."""
 
-from decimal import Decimal, localcontext
+from decimal import localcontext
 
 from msgspec.structs import replace
 
@@ -24,7 +24,16 @@ from isthmus.process.rules.contracts import mapping_queue, period_queue, terms_q
 from isthmus.process.rules.desk import Desk
 from isthmus.process.rules.holds import carry_on, put_in_place, save, wake
 from isthmus.process.rules.overtaken import overtake
-from isthmus.process.rules.rows import Contract, Dimensions, Fact, FactOrigin, Project, Work
+from isthmus.process.rules.rerating import differs
+from isthmus.process.rules.rows import (
+    Contract,
+    Dimensions,
+    Fact,
+    FactOrigin,
+    Project,
+    Work,
+    achieved_work,
+)
 
 
 class Billing:
@@ -57,7 +66,7 @@ class Billing:
         # Fifteen digits times fifteen, exactly: the default of 28 would round before we do.
         with localcontext(prec=60):
             _take(desk, event)
-            for contract in {contract: None for contract, _ in desk.freed}:
+            for contract in [*desk.eased]:
                 agreements.try_again(desk, contract)
             for contract in desk.owing:
                 calendar.reschedule(desk, contract)
@@ -83,6 +92,8 @@ def _take(desk: Desk, event: BusinessEvent) -> None:
         case PeriodClosed() | PeriodReopened():
             if periods.record(event, desk.states) and isinstance(event, PeriodReopened):
                 carry_on(desk, {}, [period_queue(event.entity, event.period)])
+                calendar.earn_reopened(desk, event.entity, event.period)
+                agreements.look_at_waiting_terms(desk, event.entity)
         case _:
             _revise(desk, event)
 
@@ -125,14 +136,7 @@ def _read(event: BusinessEvent) -> tuple[FactOrigin, str, Work | None]:
             ),
         )
     if isinstance(event, MilestoneAchieved):
-        work = Work(
-            origin="milestone",
-            key=event.milestone,
-            project=event.project,
-            done_on=event.achieved_on,
-            quantity=Decimal(1),
-        )
-        return "milestone", "corrected", work
+        return "milestone", "corrected", achieved_work(event.milestone, event.project, event.achieved_on)
     if isinstance(event, TimeUnapproved):
         return "time", event.reason or "approval withdrawn", None
     if isinstance(event, ExpenseWithdrawn):
@@ -164,17 +168,21 @@ def _revise(desk: Desk, event: BusinessEvent) -> None:
             return
     if work is not None and work == fact.work:
         if fact.waiting is not None:
-            fact = replace(fact, waiting=None)
-            if fact.settled:
-                fact = desk.release(fact, "the correction was taken back")
+            if differs(fact, states):
+                _replace(desk, replace(fact, waiting=None), work, "re-rated by an amendment")
             else:
-                fact = desk.determine(fact)
-        save(desk, fact)
+                save(desk, desk.drop_change(fact, "the correction was taken back"))
+        else:
+            save(desk, fact)
     else:
-        placed = put_in_place(desk, fact, work, f"{reason}, revision {revision}")
-        if placed is not None and work is not None:
-            save(desk, desk.determine(placed))
+        _replace(desk, fact, work, f"{reason}, revision {revision}")
     wake(desk, [])
+
+
+def _replace(desk: Desk, fact: Fact, work: Work | None, why: str) -> None:
+    placed = put_in_place(desk, fact, work, why)
+    if placed is not None and work is not None:
+        save(desk, desk.determine(placed))
 
 
 def _earn_advance(desk: Desk, event: MilestoneAchieved | MilestoneReopened, fact: Fact) -> Fact:
@@ -223,3 +231,4 @@ def _map(desk: Desk, event: DimensionsRevised) -> None:
     new = Dimensions(revision=event.revision, services=event.services, origins=event.origins)
     desk.states.put(key, new)
     wake(desk, [mapping_queue(event.entity)])
+    agreements.look_at_waiting_terms(desk, event.entity)

@@ -35,6 +35,11 @@ def deferred_index(contract: str) -> str:
     return f"deferred:{contract}"
 
 
+def unreleased_index(entity: str, period: str) -> str:
+    """What a closed period keeps from being released; its reopening looks here."""
+    return f"unreleased:{entity}:{period}"
+
+
 def worked_index(contract: str, month: str) -> str:
     """Time that was charged on a contract, by month of the work; re-rating looks here."""
     return f"worked:{contract}:{month}"
@@ -65,7 +70,9 @@ class Books:
         self.states = states
         self.out = Derivation(NAME, cause)
         self.freed: dict[tuple[str, str], None] = {}
-        """Contract and pot of what was taken back, in order."""
+        """Contract and pot of what was taken back and nobody looked at since, in order."""
+        self.eased: dict[str, None] = {}
+        """Contracts of which something was taken back, or wants to be."""
         self.owing: dict[str, None] = {}
         """Contracts whose deferred revenue changed: month ends matter to them, or no longer."""
 

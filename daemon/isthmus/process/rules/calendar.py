@@ -13,7 +13,7 @@ from isthmus.events.contract import FixedFee, Milestones
 from isthmus.events.control import CalendarTicked
 from isthmus.process.face import States
 from isthmus.process.rules import index
-from isthmus.process.rules.books import deferred_index, scheduled_index
+from isthmus.process.rules.books import deferred_index, scheduled_index, unreleased_index
 from isthmus.process.rules.contracts import (
     agenda_key,
     contract_row,
@@ -25,12 +25,11 @@ from isthmus.process.rules.contracts import (
 )
 from isthmus.process.rules.desk import Desk
 from isthmus.process.rules.holds import save
-from isthmus.process.rules.models import MODELS, choose_line
-from isthmus.process.rules.plan import Plan
-from isthmus.process.rules.rows import ZERO, Agenda, Contract, Fact, Work, Zones
+from isthmus.process.rules.rerating import differs
+from isthmus.process.rules.rows import Agenda, Contract, Fact, Work, Zones, achieved_work
 from isthmus.process.rules.schedules import Item, items, month_end
 
-__all__ = ["recheck", "reschedule", "tick"]
+__all__ = ["earn_anew", "earn_reopened", "recheck", "reschedule", "tick"]
 
 DAY = timedelta(days=1)
 FAR = date(9000, 1, 1)
@@ -56,6 +55,28 @@ def tick(desk: Desk, event: CalendarTicked) -> None:
             earliest += DAY
 
 
+def earn_reopened(desk: Desk, entity: str, period: str) -> None:
+    """A period is open again: release what its closing kept back."""
+    waiting = list(index.walk(desk.states, unreleased_index(entity, period)))
+    for seq, _ in waiting:
+        index.discard(desk.states, unreleased_index(entity, period), seq)
+    _earn(desk, waiting)
+
+
+def earn_anew(desk: Desk, key: str) -> None:
+    """Release what the contract has earned by now; after a tick, or under another period policy."""
+    _earn(desk, list(index.walk(desk.states, deferred_index(key))))
+
+
+def _earn(desk: Desk, members: list[tuple[int, str]]) -> None:
+    for _, member in members:
+        fact = desk.states.get(member, Fact)
+        assert fact is not None
+        if fact.deferred is not None:
+            contract = _row(fact.deferred.contract, desk.states)
+            save(desk, desk.earn(fact, today_of(contract, desk.states)))
+
+
 def recheck(desk: Desk, key: str) -> tuple[dict[str, tuple[Work | None, str]], list[str]]:
     """What a contract's new terms change of what it made due, and what they make due at once.
 
@@ -73,11 +94,18 @@ def recheck(desk: Desk, key: str) -> tuple[dict[str, tuple[Work | None, str]], l
         assert fact is not None
         item = expected.pop(fact.key, None)
         if fact.origin == "milestone" and (fact.work is None or not fact.work.in_advance):
-            if _milestone_differs(key, contract, fact, states):
+            if (
+                fact.waiting is None
+                and fact.charges
+                and fact.charges[0].contract == key
+                and differs(fact, states)
+            ):
                 changes[member] = fact.work, "re-rated by an amendment"
             continue
         change = _change(key, contract, fact, item, states)
-        if change is not None:
+        if change is not None and fact.waiting is not None and change[0] == fact.work:
+            save(desk, desk.drop_change(fact, "the newest terms name what stands"))
+        elif change is not None:
             changes[member] = change
     fresh = _make(desk, key, contract, list(expected.values()))
     states.put(f"contract:{key}", replace(_row(key, states), made_until=today))
@@ -116,10 +144,7 @@ def _catch_up(desk: Desk, key: str) -> None:
         fact = states.get(member, Fact)
         assert fact is not None
         save(desk, desk.determine(fact))
-    for _, member in list(index.walk(states, deferred_index(key))):
-        fact = states.get(member, Fact)
-        assert fact is not None
-        save(desk, desk.earn(fact, today))
+    earn_anew(desk, key)
     states.put(f"contract:{key}", replace(_row(key, states), made_until=today))
     reschedule(desk, key)
 
@@ -234,19 +259,12 @@ def _change(
     begins = stands.earned_from or stands.done_on
     if fact.origin in ("retainer", "subscription") and ends_on is not None and begins > ends_on:
         return None, f"the contract ended on {ends_on}"
-    return None if fact.charges else (None, "no longer agreed")
-
-
-def _milestone_differs(key: str, contract: Contract, fact: Fact, states: States) -> bool:
-    """Whether the terms in force on the day a milestone was achieved name another amount than was billed."""
-    if fact.work is None or fact.waiting is not None or not fact.charges:
-        return False
-    terms = terms_on(key, contract, fact.work.done_on, states)
-    line = choose_line(terms, fact.work)
-    if line is None or fact.charges[0].contract != key:
-        return False  # a dropped line keeps what it has
-    plan = MODELS[type(line)].plan(line, line, fact.work, terms.currency)
-    return isinstance(plan, Plan) and plan.total != sum((charge.amount for charge in fact.charges), ZERO)
+    if fact.charges:
+        return None
+    if fact.achieved_on is not None:
+        achieved = achieved_work(fact.key, stands.project, fact.achieved_on)
+        return achieved, "no longer billed in advance, but achieved"
+    return None, "no longer agreed"
 
 
 def _row(key: str, states: States) -> Contract:

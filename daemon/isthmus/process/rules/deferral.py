@@ -10,7 +10,7 @@ from isthmus.events.values import round_money
 from isthmus.process.face import States
 from isthmus.process.rules.contracts import contract_row, newest_terms
 from isthmus.process.rules.derive import Derivation
-from isthmus.process.rules.periods import closed_on, first_open_day
+from isthmus.process.rules.periods import ClosedPeriod, closed_on, first_open_day
 from isthmus.process.rules.rows import ZERO, Deferred, Fact
 from isthmus.process.rules.schedules import month_end, months_of
 
@@ -23,27 +23,35 @@ def defer(out: Derivation, fact: Fact, deferred: Deferred, on: date) -> Fact:
     return replace(fact, deferred=deferred)
 
 
-def release_until(out: Derivation, fact: Fact, today: date, states: States) -> Fact:
+def release_until(
+    out: Derivation, fact: Fact, today: date, states: States
+) -> tuple[Fact, list[ClosedPeriod]]:
     """Release what month ends up to ``today`` have earned, or all of an achieved milestone.
 
     A month end whose period is closed under policy ``hold`` is passed over: what it earned goes with the
-    next one. Under ``next_open`` it is released on the first open day.
+    next one, or when the period is reopened. Under ``next_open`` it is released on the first open day.
+
+    Returns:
+        The fact, and the periods that were passed over.
     """
-    deferred = fact.deferred
+    deferred, passed = fact.deferred, list[ClosedPeriod]()
     if deferred is None or deferred.released == deferred.amount:
-        return fact
+        return fact, passed
     days = [fact.achieved_on] if fact.achieved_on is not None else []
     if deferred.earned_from is not None:
         days = [end for day in months_of(deferred.earned_from, today) if (end := month_end(day)) <= today]
     for day in days:
         amount = earned_by(deferred, day) - deferred.released
+        if amount <= 0:
+            continue
         posting_on = _posting(deferred, day, states)
-        if amount <= 0 or posting_on is None:
+        if isinstance(posting_on, ClosedPeriod):
+            passed.append(posting_on)
             continue
         deferred = replace(deferred, released=deferred.released + amount)
         balance = deferred.amount - deferred.released
         _tell(out, RevenueReleased, fact, deferred, on=posting_on, amount=amount, balance=balance)
-    return replace(fact, deferred=deferred)
+    return replace(fact, deferred=deferred), passed
 
 
 def take_back(out: Derivation, fact: Fact, on: date) -> Fact:
@@ -74,13 +82,14 @@ def earned_by(deferred: Deferred, day: date) -> Decimal:
     return round_money(deferred.amount * days / whole, deferred.currency)
 
 
-def _posting(deferred: Deferred, day: date, states: States) -> date | None:
-    if closed_on(deferred.entity, day, states) is None:
+def _posting(deferred: Deferred, day: date, states: States) -> date | ClosedPeriod:
+    closed = closed_on(deferred.entity, day, states)
+    if closed is None:
         return day
     contract = contract_row(deferred.contract, states)
     assert contract is not None, "what is deferred has its contract"
     if newest_terms(deferred.contract, contract, states).period_policy == "hold":
-        return None
+        return closed
     return first_open_day(deferred.entity, day, states)
 
 

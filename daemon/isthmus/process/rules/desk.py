@@ -8,6 +8,7 @@ from decimal import ROUND_FLOOR, Decimal
 
 from msgspec.structs import replace
 
+from isthmus.events.contract import TimeAndMaterials
 from isthmus.events.values import round_money
 from isthmus.process.rules import deferral, index
 from isthmus.process.rules.amounts import fitting, next_amount
@@ -18,6 +19,7 @@ from isthmus.process.rules.books import (
     fact_key,
     fact_words,
     scheduled_index,
+    unreleased_index,
     worked_index,
 )
 from isthmus.process.rules.contracts import (
@@ -25,6 +27,7 @@ from isthmus.process.rules.contracts import (
     Ready,
     cap_queue,
     judge,
+    newest_line,
     newest_terms,
     period_trouble,
     terms_queue,
@@ -32,6 +35,7 @@ from isthmus.process.rules.contracts import (
 )
 from isthmus.process.rules.periods import closed_on, first_open_day
 from isthmus.process.rules.plan import Trouble, digits
+from isthmus.process.rules.rerating import HOURLY
 from isthmus.process.rules.rows import (
     SCHEDULED,
     ZERO,
@@ -40,12 +44,11 @@ from isthmus.process.rules.rows import (
     Fact,
     Reversed,
     Standing,
+    Totals,
     Waiting,
     Work,
 )
 
-HOURLY = frozenset({"time", "retainer_overage"})
-"""Origins whose quantity is hours."""
 REVERSALS_KEPT = 50
 """Only a reversal that is still on its way can be overtaken; a fact is not corrected so often meanwhile."""
 
@@ -56,7 +59,7 @@ class Desk(Books):
     # Taking back
 
     def blocked(self, fact: Fact, work: Work | None) -> Trouble | None:
-        """The closed period that keeps ``work`` (None: a withdrawal) from taking the fact's place.
+        """What keeps ``work`` (None: a withdrawal) from taking the fact's place: a closed period, or the cap.
 
         A correction moves whole or not at all: neither a reversal without its replacement nor half of one.
         """
@@ -71,7 +74,34 @@ class Desk(Books):
             if closed is not None and policy == "hold":
                 return period_trouble(contract, entity, closed)
         verdict = judge(work, self.states) if work is not None else None
-        return verdict if isinstance(verdict, Trouble) and verdict.reason == "period_closed" else None
+        if isinstance(verdict, Trouble) and verdict.reason == "period_closed":
+            return verdict
+        return self._used_by_others(fact, verdict if isinstance(verdict, Ready) else None)
+
+    def _used_by_others(self, fact: Fact, instead: Ready | None) -> Trouble | None:
+        """A credit whose room other expenses have used: without it the line would lie above its cap."""
+        for charge in fact.charges:
+            if charge.amount >= 0 or charge.pot is None:
+                continue
+            contract = self._contract(charge.contract)
+            line = newest_line(charge.contract, contract, charge.line, self.states)
+            cap = line.expense_cap if isinstance(line, TimeAndMaterials) else None
+            after = contract.totals.get(charge.pot, Totals()).amount - charge.amount
+            if instead is not None and (instead.contract, instead.plan.pot) == (charge.contract, charge.pot):
+                after += min(instead.plan.total, ZERO)
+            if cap is not None and after > cap:
+                detail = (
+                    f"other expenses have used the room that {digits(charge.amount, charge.currency)} made; "
+                    f"raise lines.{charge.line}.expense_cap, or have expenses corrected"
+                )
+                queues = (cap_queue(charge.contract, charge.pot),)
+                return Trouble(reason="cap_reached", detail=detail, queues=queues)
+        return None
+
+    def drop_change(self, fact: Fact, why: str) -> Fact:
+        """A correction that waited is not needed any more; what stands keeps standing."""
+        fact = replace(fact, waiting=None)
+        return self.release(fact, why) if fact.settled else self.determine(fact)
 
     def wait(self, fact: Fact, work: Work | None, why: str, trouble: Trouble) -> Fact:
         """Let a correction wait whole; what stands keeps standing."""
@@ -79,6 +109,8 @@ class Desk(Books):
         detail = f"{trouble.detail}; {what} waits, earlier charges stand"
         quantity = work.quantity if work is not None and work.origin == "time" else None
         fact = replace(fact, waiting=Waiting(work=work, why=why))
+        # Terms that wait for less to be billed may bring a policy that lets the correction through.
+        self.eased |= {charge.contract: None for charge in fact.charges}
         return self._hold(fact, trouble.reason, detail, quantity, None, list(trouble.queues))
 
     def take_back(self, fact: Fact, work: Work | None, why: str) -> Fact:
@@ -317,8 +349,15 @@ class Desk(Books):
         """Release what is earned by ``today``, or by the milestone; None: no tick was ever seen."""
         if fact.deferred is None:
             return fact
-        fact = deferral.release_until(self.out, fact, today or date.min, self.states)
+        fact, passed = deferral.release_until(self.out, fact, today or date.min, self.states)
         assert fact.deferred is not None
+        for closed in passed:
+            index.add(
+                self.states,
+                unreleased_index(fact.deferred.entity, closed.period),
+                fact.seq,
+                fact_key(fact),
+            )
         if fact.deferred.released == fact.deferred.amount:
             index.discard(self.states, deferred_index(fact.deferred.contract), fact.seq)
         return fact

@@ -25,7 +25,6 @@ from isthmus.process.rules import index
 from isthmus.process.rules.assigned import Assignment, booked, heard
 from isthmus.process.rules.contracts import terms_of
 from isthmus.process.rules.derive import statement
-from isthmus.process.rules.desk import HOURLY
 from isthmus.process.rules.forecast_outlook import Agreed, Outlook, Remaining, Worked, outlook
 from isthmus.process.rules.forecast_rows import (
     ZERO,
@@ -44,6 +43,7 @@ from isthmus.process.rules.forecast_rows import (
     Today,
     Version,
 )
+from isthmus.process.rules.rerating import HOURLY
 from isthmus.process.rules.schedule_entries import SCHEDULED_ORIGINS
 from isthmus.process.rules.schedules import add_months
 

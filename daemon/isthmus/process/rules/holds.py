@@ -42,12 +42,15 @@ def put_in_place(desk: Desk, fact: Fact, work: Work | None, why: str) -> Fact | 
     return fact
 
 
-def carry_on(desk: Desk, changes: Changes, queues: list[str], fresh: Sequence[str] = ()) -> None:
+def carry_on(
+    desk: Desk, changes: Changes, queues: list[str], fresh: Sequence[str] = (), held: Sequence[str] = ()
+) -> None:
     """Reversals first, then what replaces them, then what is new, then what is held; each oldest first.
 
     Args:
         queues: Queues whose members wait for this cause; waiting corrections among them are carried out.
         fresh: Facts that were never determined.
+        held: Queues of which corrections wait on.
     """
     states = desk.states
     waiting = [member for _, member in merge(*(index.walk(states, queue) for queue in queues))]
@@ -57,7 +60,7 @@ def carry_on(desk: Desk, changes: Changes, queues: list[str], fresh: Sequence[st
         assert fact is not None
         if member in changes:
             work, why = changes[member]
-        elif fact.waiting is not None:
+        elif fact.waiting is not None and not _waits_for_room(fact):
             work, why = fact.waiting.work, fact.waiting.why
         else:
             continue
@@ -67,26 +70,67 @@ def carry_on(desk: Desk, changes: Changes, queues: list[str], fresh: Sequence[st
         fact = states.get(member, Fact)
         assert fact is not None
         save(desk, desk.determine(fact))
-    wake(desk, queues)
+    wake(desk, [*queues, *held])
 
 
 def wake(desk: Desk, queues: list[str]) -> None:
-    """Look again at held facts, oldest first: those in ``queues``, and those whose cap came free."""
-    states = desk.states
-    found: list[Members] = [index.walk(states, queue) for queue in queues]
-    found += [
-        _while_room(desk, contract, pot)
-        for contract, pot in desk.freed
-        if cap_queue(contract, pot) not in queues
-    ]
+    """Look again at held facts, oldest first: those in ``queues``, and those whose cap came free.
+
+    A held credit makes room when it is billed; then the oldest is first again.
+    """
     seen: set[str] = set()
-    for _, member in merge(*found):
-        if member in seen:
+    freed: dict[tuple[str, str], None] = {}
+    while True:
+        freed |= _take_freed(desk)
+        if not _look(desk, queues, freed, seen):
+            return
+
+
+def _look(desk: Desk, queues: list[str], freed: Mapping[tuple[str, str], None], seen: set[str]) -> bool:
+    """One walk over held facts; True when it was broken off because room came free.
+
+    Args:
+        seen: Members of ``queues`` that were looked at; more room does not help them.
+    """
+    states = desk.states
+    found: list[Iterator[tuple[int, str, bool]]] = [
+        _marked(index.walk(states, queue), room=False) for queue in queues
+    ]
+    found += [_marked(_while_room(desk, contract, pot), room=True) for contract, pot in freed]
+    looked_at: set[str] = set()
+    for _, member, room in merge(*found):
+        if member in looked_at or (member in seen and not room):
             continue
+        looked_at.add(member)
         seen.add(member)
         fact = states.get(member, Fact)
-        if fact is not None and fact.hold is not None and fact.waiting is None and fact.work is not None:
+        if fact is None or fact.hold is None:
+            continue
+        if fact.waiting is None and fact.work is not None:
             save(desk, desk.determine(fact))
+        elif fact.waiting is not None and _waits_for_room(fact):
+            placed = put_in_place(desk, fact, fact.waiting.work, fact.waiting.why)
+            if placed is not None and placed.work is not None:
+                save(desk, desk.determine(placed))
+        if desk.freed:
+            return True
+    return False
+
+
+def _marked(members: Members, *, room: bool) -> Iterator[tuple[int, str, bool]]:
+    for seq, member in members:
+        yield seq, member, room
+
+
+def _take_freed(desk: Desk) -> dict[tuple[str, str], None]:
+    freed, desk.freed = desk.freed, {}
+    desk.eased |= {contract: None for contract, _ in freed}
+    return freed
+
+
+def _waits_for_room(fact: Fact) -> bool:
+    """A credit's withdrawal waits for room under a cap; every other change for a period."""
+    return fact.hold is not None and fact.hold.reason == "cap_reached"
 
 
 def _while_room(desk: Desk, contract: str, pot: str) -> Members:

@@ -15,18 +15,22 @@ def fit(line: Milestones, work: Work) -> Fit:
 
 
 def plan(line: Milestones, newest: object, work: Work, currency: str) -> Plan | Trouble:
-    """The amount as of the day it was achieved, or of the contract's first day in advance; no caps."""
+    """The amount as of the day it was achieved; in advance, the amount that fell due. No caps."""
     term = next(term for term in line.milestones if term.milestone == work.key)
     return Plan(
         line=line.line,
         pot=line.line,
         origin="milestone",
-        total=term.amount,
+        total=work.quantity if work.in_advance else term.amount,
         price=Decimal(1),
         per_hour=False,
         step=quantum(currency),
         dimensions=line.dimensions or {},
-        words=[f"line {line.line}: milestone {term.title}, {digits(term.amount, currency)} {currency}"],
+        words=[
+            f"line {line.line}: {work.title}"
+            if work.in_advance
+            else f"line {line.line}: milestone {term.title}, {digits(term.amount, currency)} {currency}"
+        ],
         overage_price=Decimal(1),
-        in_advance=term.advance,
+        in_advance=work.in_advance or term.advance,
     )

@@ -45,6 +45,11 @@ class Work(msgspec.Struct, frozen=True, kw_only=True):
     """The span an amount in advance is earned in, straight-line; None: when achieved."""
 
 
+def achieved_work(milestone: str, project: str, day: date) -> Work:
+    """A milestone that is billed because it was achieved."""
+    return Work(origin="milestone", key=milestone, project=project, done_on=day, quantity=Decimal(1))
+
+
 class Deferred(msgspec.Struct, frozen=True, kw_only=True):
     """What one charge in advance owes to later months."""
 
