@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from isthmus.config import CODES, ConnectorConfig, DaemonConfig, LaneConfig
+from isthmus.config import CODES, ConnectorConfig, ControlConfig, DaemonConfig, LaneConfig
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "config" / "README.md").read_text()
@@ -32,6 +32,7 @@ def rows(heading: str) -> dict[str, str]:
         pytest.param("[daemon]", DaemonConfig, set(), id="the daemon"),
         pytest.param("[connectors.<instance>]", ConnectorConfig, {"settings"}, id="connectors"),
         pytest.param("[lanes.<name>]", LaneConfig, set(), id="lanes"),
+        pytest.param("[control]", ControlConfig, set(), id="control"),
     ],
 )
 def test_every_setting_is_explained_with_its_default(

@@ -5,7 +5,8 @@ from datetime import datetime, timedelta
 import pytest
 
 from isthmus.ops import replaying
-from isthmus.ops.desk import Desk, NotFound
+from isthmus.ops.desk import Desk
+from isthmus.ops.errors import NotFound
 from isthmus.store import audit, cursors, deliveries, log, receipts
 from isthmus.store.face import Store, Tx
 from isthmus.store.open import open_memory_store

@@ -22,7 +22,7 @@ from isthmus.app.parking import StoreParking
 from isthmus.app.recorder import CONFIRMED, record_configuration
 from isthmus.app.sealer import Sealer
 from isthmus.app.snapshots import take_snapshots
-from isthmus.app.wiring import carrier, delivery_lanes, process_lanes, siblings
+from isthmus.app.wiring import carrier, delivery_lanes, process_lanes, siblings, site
 from isthmus.config import Config
 from isthmus.delivery.actor import LaneActor
 from isthmus.delivery.peer import Peer
@@ -83,7 +83,13 @@ class Daemon:
         self.peers = {instance: Peer(instance) for instance in config.connectors}
         anchors = config.daemon.state_dir / ANCHORS_NAME
         self.sealer = Sealer(self.store, now, anchors)
-        self.desk = Desk(self.store, now=now, ring=lambda lane: self.bells.of(lane).ring(), anchors=anchors)
+        self.desk = Desk(
+            self.store,
+            now=now,
+            ring=lambda lane: self.bells.of(lane).ring(),
+            anchors=anchors,
+            site=site(config),
+        )
         self.draining = False
         self.ready = False
         self.full_lanes: set[str] = set()

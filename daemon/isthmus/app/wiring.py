@@ -6,8 +6,9 @@ from isthmus.config import Config, LaneConfig
 from isthmus.delivery.lane import Lane
 from isthmus.delivery.policy import RetryPolicy
 from isthmus.ops.planner_lag import Carrier
+from isthmus.ops.workbench import Site
 
-__all__ = ["carrier", "delivery_lanes", "process_lanes", "siblings"]
+__all__ = ["carrier", "delivery_lanes", "process_lanes", "siblings", "site"]
 
 
 def delivery_lanes(config: Config) -> dict[str, Lane]:
@@ -69,4 +70,15 @@ def _lane(name: str, config: LaneConfig, instance: str, kinds: set[str]) -> Lane
         concurrency=config.concurrency,
         retry=RetryPolicy(first_s=config.retry_first_s, max_s=config.retry_max_s, max_age_s=config.max_age_s),
         hold_on_dead=config.hold_on_dead,
+    )
+
+
+def site(config: Config) -> Site:
+    """What the workbench must know of the configuration."""
+    lanes = {name: given for name, given in config.lanes.items() if given.connector is not None}
+    return Site(
+        owners=config.control.owners,
+        second_person_above=config.control.second_person_above,
+        instances={name: str(given.connector) for name, given in lanes.items()},
+        holds=frozenset(name for name, given in lanes.items() if given.hold_on_dead),
     )

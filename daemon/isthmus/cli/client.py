@@ -11,7 +11,8 @@ from isthmus.cli.exits import BUG, BUSY, FORBIDDEN, PROBLEMS, UNREACHABLE, Leave
 from isthmus.cli.places import config_directory, places
 from isthmus.ops.client import AdminBroken, AdminBusy, AdminRefused, AdminUnreachable, Client
 from isthmus.ops.client import connected as admin_client
-from isthmus.ops.desk import Desk, NotFound
+from isthmus.ops.desk import Desk
+from isthmus.ops.errors import NotFound
 from isthmus.store.anchors import ANCHORS_NAME
 from isthmus.store.open import DATABASE_NAME, open_store
 

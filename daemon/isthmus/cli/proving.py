@@ -4,7 +4,7 @@ from pathlib import Path
 
 import msgspec
 
-from isthmus.cli.commands.asking import ask, offline_ask
+from isthmus.cli.commands.asking import ask_or_look
 from isthmus.cli.exits import PROBLEMS
 from isthmus.cli.output import Format, show, show_one
 from isthmus.store.proof import Verdict
@@ -17,11 +17,10 @@ PATIENCE_S = 900.0
 
 def print_verdict(config: Path | None, *, offline: bool, output: Format) -> int:
     """Prove, print; 1 when anything is not as it was."""
-    if offline:
-        verdict = offline_ask(config, lambda desk: desk.verify())
-    else:
-        verdict = msgspec.convert(ask("GET", "/v1/audit/verify", config, patience_s=PATIENCE_S), Verdict)
-    assert isinstance(verdict, Verdict)
+    answer = ask_or_look(
+        "/v1/audit/verify", lambda desk: desk.verify(), config, offline=offline, patience_s=PATIENCE_S
+    )
+    verdict = answer if isinstance(answer, Verdict) else msgspec.convert(answer, Verdict)
     if output != "table":
         show_one(verdict, output)
     else:

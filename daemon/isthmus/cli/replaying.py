@@ -12,7 +12,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 
 from isthmus.app.wiring import process_lanes
 from isthmus.cli.client import ask_store, connected
-from isthmus.cli.exits import PROBLEMS, USAGE, Leave
+from isthmus.cli.exits import PROBLEMS, UNREACHABLE, USAGE, Leave
 from isthmus.cli.output import Format, say, show
 from isthmus.cli.places import config_directory
 from isthmus.config import load
@@ -59,8 +59,20 @@ def replay_log(
 
             return await _play(replay, read)
 
-    positions = trio.run(offline_work if offline else online_work)
+    positions = trio.run(offline_work) if offline else _online_first(online_work, offline_work)
     return _tell(replay.verdicts(positions), output)
+
+
+def _online_first(
+    online: Callable[[], Awaitable[dict[str, int]]], offline: Callable[[], Awaitable[dict[str, int]]]
+) -> dict[str, int]:
+    """Ask the daemon; the store itself where none runs."""
+    try:
+        return trio.run(online)
+    except Leave as leave:
+        if leave.code != UNREACHABLE:
+            raise
+    return trio.run(offline)
 
 
 def _pages_of(desk: Desk) -> ReadPage:

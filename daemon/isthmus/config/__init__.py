@@ -3,7 +3,14 @@
 from isthmus.config.bind import bind, check
 from isthmus.config.credentials import Secrets
 from isthmus.config.load import load
-from isthmus.config.model import Config, ConnectorConfig, DaemonConfig, LaneConfig, listen_address
+from isthmus.config.model import (
+    Config,
+    ConnectorConfig,
+    ControlConfig,
+    DaemonConfig,
+    LaneConfig,
+    listen_address,
+)
 from isthmus.config.problems import CODES, ConfigError, Problem, render
 
 __all__ = [
@@ -11,6 +18,7 @@ __all__ = [
     "Config",
     "ConfigError",
     "ConnectorConfig",
+    "ControlConfig",
     "DaemonConfig",
     "LaneConfig",
     "Problem",

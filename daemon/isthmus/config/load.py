@@ -9,7 +9,7 @@ import msgspec
 
 from isthmus.config.convert import Converter, Wrong, build
 from isthmus.config.dimensions import check_dimensions
-from isthmus.config.model import Config, ConnectorConfig, DaemonConfig, LaneConfig
+from isthmus.config.model import Config, ConnectorConfig, ControlConfig, DaemonConfig, LaneConfig
 from isthmus.config.places import KeyPath
 from isthmus.config.problems import Findings, Places, did_you_mean
 from isthmus.config.read import read_files
@@ -19,7 +19,7 @@ from isthmus.process.registry import PROCESSES
 __all__ = ["gather", "load"]
 
 NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
-_TABLES = ("daemon", "connectors", "lanes", "routes", "dimensions")
+_TABLES = ("daemon", "connectors", "lanes", "routes", "dimensions", "control")
 _SOURCES = ("calendar", "configuration")
 """What tells facts beside connectors and processes."""
 
@@ -55,6 +55,7 @@ def gather(directory: Path, *, processes: Collection[str] = tuple(PROCESSES)) ->
     daemon: DaemonConfig | Wrong = DaemonConfig(state_dir=directory)
     if isinstance(raw.get("daemon", {} if whole else None), dict):
         daemon = converter.struct(DaemonConfig, tables["daemon"], ("daemon",))
+    control = converter.struct(ControlConfig, tables["control"], ("control",))
     connectors = {
         name: connector
         for name, table in _named(tables["connectors"], "connectors", findings, [*processes, *_SOURCES])
@@ -76,6 +77,7 @@ def gather(directory: Path, *, processes: Collection[str] = tuple(PROCESSES)) ->
         lanes=lanes,
         routes=routes,
         dimensions=check_dimensions(tables["dimensions"], findings),
+        control=ControlConfig() if isinstance(control, Wrong) else control,
         places=places,
     )
 

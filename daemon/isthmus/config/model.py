@@ -1,6 +1,7 @@
 """The settings of the daemon, its connectors and its lanes. ``config/README.md`` explains each."""
 
 from collections.abc import Mapping
+from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -9,7 +10,7 @@ from msgspec import Meta
 
 from isthmus.config.problems import Places, Problem
 
-__all__ = ["Config", "ConnectorConfig", "DaemonConfig", "DimensionsConfig", "LaneConfig"]
+__all__ = ["Config", "ConnectorConfig", "ControlConfig", "DaemonConfig", "DimensionsConfig", "LaneConfig"]
 
 Seconds = Annotated[float, Meta(gt=0, le=31_536_000)]
 Name = Annotated[str, Meta(min_length=1, max_length=100)]
@@ -109,6 +110,24 @@ class DimensionsConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     """By the origin of everything else: expense, milestone, installment, retainer, subscription."""
 
 
+class ControlConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """``[control]``: whose work an exception is, and when one person is not enough."""
+
+    finance: Name = "finance"
+    """Who owns contracts, charges, invoices, payments and periods."""
+    delivery: Name = "delivery"
+    """Who owns projects, people, time, expenses and milestones."""
+    forecasting: Name = "forecasting"
+    """Who owns assignments, forecasts and utilization."""
+    second_person_above: Decimal | None = None
+    """The amount, in any currency, above which skipping or resolving an exception needs a second person."""
+
+    @property
+    def owners(self) -> dict[str, str]:
+        """By domain."""
+        return {"finance": self.finance, "delivery": self.delivery, "forecasting": self.forecasting}
+
+
 class Config(msgspec.Struct, frozen=True, kw_only=True):
     """A whole configuration that has passed all checks but those of the plugins' own settings."""
 
@@ -120,6 +139,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     """The lanes that carry each event kind."""
     dimensions: Mapping[str, DimensionsConfig] = {}
     """By legal entity."""
+    control: ControlConfig = ControlConfig()
     places: Places
     """Where each key stands, for errors found later."""
     warnings: tuple[Problem, ...] = ()

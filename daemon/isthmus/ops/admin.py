@@ -15,7 +15,9 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from isthmus.events.values import Instant
-from isthmus.ops.desk import Desk, NotFound
+from isthmus.ops.desk import Desk
+from isthmus.ops.errors import NotFound, Refused
+from isthmus.ops.selection import Selection
 from isthmus.store.errors import ReadTooLong, StoreBusy, StoreFull
 
 T = TypeVar("T", bound=msgspec.Struct)
@@ -23,11 +25,12 @@ T = TypeVar("T", bound=msgspec.Struct)
 __all__ = [
     "Acts",
     "EventQuery",
+    "ExceptionOrder",
     "ExceptionQuery",
     "LogQuery",
+    "OneOrder",
     "ReplayOrder",
     "ResumeOrder",
-    "RetryOrder",
     "RewindOrder",
     "admin_app",
 ]
@@ -59,13 +62,26 @@ class ExceptionQuery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     limit: int = 100
 
 
-class RetryOrder(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Send again: these work items, or every open one of a delivery."""
+class ExceptionOrder(Selection, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Do something about these exceptions, or about every open one that fits."""
 
-    ids: list[int] = []
-    every: bool = False
     why: str = ""
     dry_run: bool = False
+    not_there: bool = False
+    """Skip: somebody looked, what is in doubt did not arrive."""
+    to: str = ""
+    """Assign: whose work they are."""
+
+
+class OneOrder(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Do something about one exception."""
+
+    id: int
+    why: str = ""
+    receipt: str = ""
+    """Resolve: the other system's record."""
+    text: str = ""
+    """Note: what was found out."""
 
 
 class ReplayOrder(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -138,21 +154,44 @@ def admin_app(desk: Desk, acts: Acts) -> ASGIApp:
 
     async def exceptions(request: Request) -> object:
         query = _query(request, ExceptionQuery)
-        return await desk.exceptions(
+        return await desk.work.list(
             state=None if query.state == "any" else query.state,
             where=query.where,
             error_class=query.error_class,
             limit=query.limit,
         )
 
+    async def exception(request: Request) -> object:
+        return await desk.work.show(request.path_params["id"])
+
     async def verified(request: Request) -> object:
         return await desk.verify()
 
     async def retry(request: Request) -> object:
-        order = await _order(request, RetryOrder)
-        return await desk.retry(
-            order.ids, by=_who(request), why=order.why, every=order.every, dry_run=order.dry_run
+        order = await _order(request, ExceptionOrder)
+        return await desk.work.retry(order, by=_who(request), why=order.why, dry_run=order.dry_run)
+
+    async def skip(request: Request) -> object:
+        order = await _order(request, ExceptionOrder)
+        return await desk.work.skip(
+            order, by=_who(request), why=order.why, not_there=order.not_there, dry_run=order.dry_run
         )
+
+    async def assign(request: Request) -> object:
+        order = await _order(request, ExceptionOrder)
+        return await desk.work.assign(order, order.to, by=_who(request))
+
+    async def resolve(request: Request) -> object:
+        order = await _order(request, OneOrder)
+        return await desk.work.resolve(order.id, order.receipt, by=_who(request), why=order.why)
+
+    async def approve(request: Request) -> object:
+        order = await _order(request, OneOrder)
+        return await desk.work.approve(order.id, by=_who(request), why=order.why)
+
+    async def note(request: Request) -> object:
+        order = await _order(request, OneOrder)
+        return await desk.work.note(order.id, order.text, by=_who(request))
 
     async def replay(request: Request) -> object:
         order = await _order(request, ReplayOrder)
@@ -208,7 +247,13 @@ def admin_app(desk: Desk, acts: Acts) -> ASGIApp:
         ("GET", "/v1/billing/explain/{key:path}", explained),
         ("GET", "/v1/exceptions", exceptions),
         ("GET", "/v1/audit/verify", verified),
+        ("GET", "/v1/exceptions/{id:int}", exception),
         ("POST", "/v1/exceptions/retry", retry),
+        ("POST", "/v1/exceptions/skip", skip),
+        ("POST", "/v1/exceptions/assign", assign),
+        ("POST", "/v1/exceptions/resolve", resolve),
+        ("POST", "/v1/exceptions/approve", approve),
+        ("POST", "/v1/exceptions/note", note),
         ("POST", "/v1/events/replay", replay),
         ("GET", "/v1/cursors", cursors),
         ("POST", "/v1/cursors/rewind", rewind),
@@ -231,6 +276,8 @@ def _answering(answer: Answer) -> Callable[[Request], Awaitable[Response]]:
             return _json(await answer(request))
         except NotFound as error:
             return _json({"error": str(error)}, 404)
+        except Refused as error:
+            return _json({"error": str(error)}, 409)
         except msgspec.ValidationError as error:
             return _json({"error": str(error)}, 400)
         except (ReadTooLong, StoreBusy, StoreFull) as error:

@@ -3,30 +3,28 @@
 Every act is written to the audit trail in the transaction that does it, with who and why.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from datetime import datetime
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 import trio
 
 from isthmus.ops.books import Books, books
+from isthmus.ops.errors import NotFound
 from isthmus.ops.explain import Explanation, explain
 from isthmus.ops.replaying import Replay, Wanted, replay_page
 from isthmus.ops.rewinding import CursorLine, Rewound, cursor_lines, rewind
 from isthmus.ops.story import Step, tell
-from isthmus.store import anchors, audit, dead_letters, deliveries, lanes, receipts
+from isthmus.ops.workbench import Site, Workbench
+from isthmus.store import anchors, deliveries, lanes, receipts
 from isthmus.store import log as event_log
 from isthmus.store.face import Store, Tx
 from isthmus.store.proof import Proof, Verdict
 
-__all__ = ["Desk", "Done", "EventLine", "EventPage", "ExceptionLine", "NotFound", "Replay"]
-
-
-class NotFound(LookupError):
-    """There is no such thing; the message names what was looked for and what is near."""
+__all__ = ["Desk", "EventLine", "EventPage", "LogPage"]
 
 
 class EventLine(msgspec.Struct, frozen=True, kw_only=True):
@@ -86,29 +84,6 @@ class EventPage(msgspec.Struct, frozen=True, kw_only=True):
     lanes: list[Arrival]
 
 
-class ExceptionLine(msgspec.Struct, frozen=True, kw_only=True):
-    """One work item."""
-
-    id: int
-    origin: str
-    where: str
-    error_class: str
-    subject: str
-    reason: str
-    peer_words: str
-    event_id: str | None
-    opened_at: datetime
-    state: str
-
-
-class Done(msgspec.Struct, frozen=True, kw_only=True):
-    """What an act on a filter found and did."""
-
-    matched: int
-    done: int
-    dry_run: bool
-
-
 class Desk:
     """Questions and acts over one store."""
 
@@ -119,6 +94,7 @@ class Desk:
         now: Callable[[], datetime],
         ring: Callable[[str], None] = lambda lane: None,
         anchors: Path | None = None,
+        site: Site | None = None,
     ) -> None:
         """
         Args:
@@ -129,6 +105,7 @@ class Desk:
         self._now = now
         self._ring = ring
         self._anchors = anchors
+        self.work = Workbench(store, now=now, ring=ring, site=site)
 
     async def events(
         self,
@@ -260,68 +237,6 @@ class Desk:
             upto = after
         return None
 
-    async def exceptions(
-        self,
-        *,
-        state: Literal["open", "retrying", "resolved", "skipped"] | None = "open",
-        where: str | None = None,
-        error_class: str | None = None,
-        limit: int = 100,
-    ) -> list[ExceptionLine]:
-        """Work items, the longest open first."""
-        wanted = dead_letters.Filter(state=state, lane_or_source=where, error_class=error_class, limit=limit)
-        letters = await self._store.read(lambda tx: dead_letters.listing(tx, wanted))
-        return [
-            ExceptionLine(
-                id=letter.id,
-                origin=letter.origin,
-                where=letter.lane_or_source,
-                error_class=letter.error_class,
-                subject=letter.subject,
-                reason=letter.reason,
-                peer_words=letter.peer_words,
-                event_id=None if letter.origin == "intake" else letter.payload_place,
-                opened_at=letter.opened_at,
-                state=letter.state,
-            )
-            for letter in letters
-        ]
-
-    async def retry(
-        self, ids: Sequence[int], *, by: str, why: str, every: bool = False, dry_run: bool = False
-    ) -> Done:
-        """Send dead or doubtful deliveries again, under the keys they always had.
-
-        Args:
-            ids: Work items; ignored with ``every``, which takes all open ones of deliveries.
-
-        Raises:
-            NotFound: an id is no open work item of a delivery.
-        """
-        at = self._now()
-
-        def unit(tx: Tx) -> tuple[Done, set[str]]:
-            if every:
-                wanted = dead_letters.Filter(state="open", origin="delivery", limit=100_000)
-                letters = dead_letters.listing(tx, wanted)
-            else:
-                letters = [_open_delivery(tx, number) for number in ids]
-            done = 0
-            touched: set[str] = set()
-            for letter in letters:
-                assert letter.seq is not None, "a work item of a delivery names its event"
-                if not dry_run and deliveries.revive(tx, letter.lane_or_source, letter.seq, at):
-                    dead_letters.mark(tx, letter.id, "retrying", by, at, why)
-                    audit.append(tx, by, "exception.retry", {"exception": letter.id, "reason": why}, at)
-                    touched.add(letter.lane_or_source)
-                    done += 1
-            return Done(matched=len(letters), done=done, dry_run=dry_run), touched
-
-        result, touched = await self._store.write(unit)
-        for lane in touched:
-            self._ring(lane)
-        return result
-
     async def replay(
         self,
         lane: str,
@@ -430,10 +345,3 @@ def _arrivals(tx: Tx, seq: int) -> list[Arrival]:
         for each in deliveries.of_event(tx, seq)
     ]
     return got + stuck
-
-
-def _open_delivery(tx: Tx, number: int) -> dead_letters.DeadLetter:
-    letter = dead_letters.get(tx, number)
-    if letter is None or letter.origin != "delivery" or letter.state not in ("open", "retrying"):
-        raise NotFound(f"no open exception {number} of a delivery; 'isthmus exception list' shows them")
-    return letter

@@ -36,6 +36,25 @@ class DeadLetter(msgspec.Struct, frozen=True):
     resolved_at: datetime | None
     resolved_by: str
     note: str
+    assigned_to: str
+
+
+class Note(msgspec.Struct, frozen=True):
+    """What somebody found out about a work item."""
+
+    at: datetime
+    by: str
+    text: str
+
+
+class Proposal(msgspec.Struct, frozen=True):
+    """What one person wants to do about a work item and a second one must agree to."""
+
+    act: Literal["skip", "resolve"]
+    detail: str
+    at: datetime
+    by: str
+    reason: str
 
 
 class Filter(msgspec.Struct, frozen=True, kw_only=True):
@@ -124,6 +143,45 @@ def mark(tx: Tx, letter: int, state: LetterState, by: str, now: datetime, note: 
     """Say what became of a work item, and who decided; False when there is none of this id."""
     solved_at = now if state in ("resolved", "skipped") else None
     return tx.run("dead_letter_mark", id=letter, state=state, resolved_at=solved_at, by=by, note=note) == 1
+
+
+def assign(tx: Tx, letter: int, to: str) -> None:
+    """Say whose work it is."""
+    tx.run("dead_letter_assign", id=letter, to=to)
+
+
+def add_note(tx: Tx, letter: int, by: str, text: str, now: datetime) -> None:
+    """Keep what somebody found out."""
+    tx.run("exception_note_add", id=letter, by=by, text=text, now=now)
+
+
+def notes(tx: Tx, letter: int) -> list[Note]:
+    """Oldest first."""
+    return [Note(from_text(at), by, text) for at, by, text in tx.all("exception_notes_of", id=letter)]
+
+
+def propose(tx: Tx, letter: int, proposal: Proposal) -> None:
+    """Keep what waits for a second person; a newer proposal takes its place."""
+    tx.run(
+        "proposal_put",
+        id=letter,
+        act=proposal.act,
+        detail=proposal.detail,
+        now=proposal.at,
+        by=proposal.by,
+        reason=proposal.reason,
+    )
+
+
+def proposal(tx: Tx, letter: int) -> Proposal | None:
+    """What waits for a second person."""
+    row = tx.one("proposal_get", id=letter)
+    return None if row is None else Proposal(row[0], row[1], from_text(row[2]), row[3], row[4])
+
+
+def drop_proposal(tx: Tx, letter: int) -> None:
+    """It was carried out, or is moot."""
+    tx.run("proposal_drop", id=letter)
 
 
 def counts(tx: Tx) -> dict[tuple[Origin, str, LetterState], int]:

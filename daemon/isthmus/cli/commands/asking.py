@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-__all__ = ["ask", "offline_ask"]
+__all__ = ["ask", "ask_or_look", "offline_ask"]
 
 
 def ask(
@@ -36,3 +36,18 @@ def offline_ask(config: Path | None, question: Any) -> Any:
     from isthmus.cli.client import ask_store
 
     return trio.run(ask_store, config, question)
+
+
+def ask_or_look(
+    path: str, question: Any, config: Path | None, *, offline: bool, patience_s: float = 30.0
+) -> Any:
+    """The running daemon's answer to a GET, or, where none runs or ``offline`` is set, the store's own."""
+    from isthmus.cli.exits import UNREACHABLE, Leave
+
+    if not offline:
+        try:
+            return ask("GET", path, config, patience_s=patience_s)
+        except Leave as leave:
+            if leave.code != UNREACHABLE:
+                raise
+    return offline_ask(config, question)

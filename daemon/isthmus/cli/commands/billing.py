@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from cyclopts import App, Parameter
 
-from isthmus.cli.commands.asking import ask, offline_ask
+from isthmus.cli.commands.asking import ask_or_look
 from isthmus.cli.commands.options import ConfigDir, Offline, Output
 
 __all__ = ["billing"]
@@ -45,9 +45,5 @@ def billing_explain(
     """
     from isthmus.cli.explaining import print_explanations
 
-    told = (
-        offline_ask(config, lambda desk: desk.explain(key))
-        if offline
-        else ask("GET", f"/v1/billing/explain/{key}", config)
-    )
+    told = ask_or_look(f"/v1/billing/explain/{key}", lambda desk: desk.explain(key), config, offline=offline)
     print_explanations(told, output)

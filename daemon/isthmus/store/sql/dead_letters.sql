@@ -21,20 +21,20 @@ RETURNING id;
 -- name: dead_letter_get
 -- One work item.
 SELECT id, origin, lane_or_source, seq, subject, error_class, reason, peer_words, payload_hash, payload_place,
-       payload, opened_at, state, resolved_at, resolved_by, note
+       payload, opened_at, state, resolved_at, resolved_by, note, assigned_to
 FROM dead_letters WHERE id = :id;
 
 -- name: dead_letter_unsolved
 -- The unsolved work item of a delivery or of an event a process choked on.
 SELECT id, origin, lane_or_source, seq, subject, error_class, reason, peer_words, payload_hash, payload_place,
-       payload, opened_at, state, resolved_at, resolved_by, note
+       payload, opened_at, state, resolved_at, resolved_by, note, assigned_to
 FROM dead_letters
 WHERE lane_or_source = :lane_or_source AND seq = :seq AND origin <> 'intake' AND state IN ('open', 'retrying');
 
 -- name: dead_letters_page
 -- A page of work items in the order they were opened.
 SELECT id, origin, lane_or_source, seq, subject, error_class, reason, peer_words, payload_hash, payload_place,
-       payload, opened_at, state, resolved_at, resolved_by, note
+       payload, opened_at, state, resolved_at, resolved_by, note, assigned_to
 FROM dead_letters
 WHERE id > :after AND (:origin IS NULL OR origin = :origin)
   AND (:lane_or_source IS NULL OR lane_or_source = :lane_or_source)
@@ -44,7 +44,7 @@ ORDER BY id LIMIT :limit;
 -- name: dead_letters_page_in_state
 -- A page of work items in one state.
 SELECT id, origin, lane_or_source, seq, subject, error_class, reason, peer_words, payload_hash, payload_place,
-       payload, opened_at, state, resolved_at, resolved_by, note
+       payload, opened_at, state, resolved_at, resolved_by, note, assigned_to
 FROM dead_letters
 WHERE state = :state AND id > :after AND (:origin IS NULL OR origin = :origin)
   AND (:lane_or_source IS NULL OR lane_or_source = :lane_or_source)
@@ -60,3 +60,29 @@ WHERE id = :id;
 -- Work items by origin, place and state that still need somebody.
 SELECT origin, lane_or_source, state, count(*) FROM dead_letters
 WHERE state IN ('open', 'retrying') GROUP BY origin, lane_or_source, state;
+
+-- name: dead_letter_assign
+-- Whose work it is.
+UPDATE dead_letters SET assigned_to = :to WHERE id = :id;
+
+-- name: exception_note_add
+-- What somebody found out; kept for good.
+INSERT INTO exception_notes (exception, at, by, text) VALUES (:id, :now, :by, :text);
+
+-- name: exception_notes_of
+-- What people noted, oldest first.
+SELECT at, by, text FROM exception_notes WHERE exception = :id ORDER BY note;
+
+-- name: proposal_put
+-- What one person wants to do, until a second one agrees.
+INSERT INTO proposals (exception, act, detail, at, by, reason) VALUES (:id, :act, :detail, :now, :by, :reason)
+ON CONFLICT (exception) DO UPDATE
+SET act = excluded.act, detail = excluded.detail, at = excluded.at, by = excluded.by, reason = excluded.reason;
+
+-- name: proposal_get
+-- What waits for a second person.
+SELECT act, detail, at, by, reason FROM proposals WHERE exception = :id;
+
+-- name: proposal_drop
+-- It was agreed to, or the exception is over.
+DELETE FROM proposals WHERE exception = :id;
