@@ -4,6 +4,7 @@ from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
 
+import httpx
 import msgspec
 import pytest
 
@@ -65,6 +66,21 @@ def said(status: int, message: str) -> Reply:
         pytest.param(500, "oops", True, False, Unsure, None, id="a server error after a write"),
         pytest.param(500, "oops", False, False, Retryable, None, id="a server error after a read"),
         pytest.param(503, "later", True, False, Retryable, None, id="not now: nothing was written"),
+        pytest.param(
+            400, "querystring/limit must be <= 200", False, False, Rejected, "value", id="a bad query"
+        ),
+        pytest.param(401, "Unauthorized", False, False, Fatal, None, id="a wrong token on a read"),
+        pytest.param(403, "no read scope", False, False, Fatal, None, id="a token that may not even read"),
+        pytest.param(
+            404, "Person not found", False, True, Rejected, "missing", id="reading a deleted record"
+        ),
+        pytest.param(404, "Route not found", True, False, Fatal, None, id="creating at a wrong base URL"),
+        pytest.param(408, "timeout", True, False, Retryable, None, id="408: it gave up before it began"),
+        pytest.param(413, "too large", True, False, Rejected, "other", id="a body that is too large"),
+        pytest.param(502, "<html>", True, False, Unsure, None, id="a gateway after a write"),
+        pytest.param(504, "<html>", True, True, Unsure, None, id="a gateway that waited in vain"),
+        pytest.param(504, "<html>", False, False, Retryable, None, id="the same on a read"),
+        pytest.param(301, "moved", False, False, Fatal, None, id="a redirect is a wrong base URL"),
     ],
 )
 def test_fate_of_an_answer(
@@ -72,7 +88,7 @@ def test_fate_of_an_answer(
 ) -> None:
     error = error_of(said(status, message), "projects/7", write=write, record=record)
     assert type(error) is fate
-    assert error.peer_words == message
+    assert error.peer_words in (message, None if status == 301 else message)
     if isinstance(error, Rejected):
         assert error.reason == reason
 
@@ -80,6 +96,66 @@ def test_fate_of_an_answer(
 def test_a_page_instead_of_an_error_body_is_quoted_as_it_is() -> None:
     reply = Reply(status=409, headers={}, body=b"<html>conflict</html>")
     assert error_of(reply, "clients", write=True, record=False).peer_words == "<html>conflict</html>"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        pytest.param(None, id="an empty 200"),
+        pytest.param("<html>maintenance</html>", id="a page instead"),
+        pytest.param({"statusCode": 500, "message": "oops"}, id="an error under a 200"),
+        pytest.param([], id="a list instead of a record"),
+        pytest.param({"id": "7", "name": "Acme"}, id="an id that is no number"),
+        pytest.param({"id": 7, "name": "Globex"}, id="another record"),
+    ],
+)
+async def test_a_success_that_does_not_show_the_record_is_none(
+    runn: RunnSimulator, planner: Opened, body: Any
+) -> None:
+    runn.faults.add([Fault(fault="wrong_body", body=body, match=Match(method="POST"))])
+    assert planner.sink is not None
+    with pytest.raises(Unsure):
+        await planner.sink.deliver(delivery(CUSTOMER))
+    assert await planner.sink.find(delivery(CUSTOMER)) is not None, "it was made, and is found"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        pytest.param({"statusCode": 500, "message": "oops"}, id="an error under a 200"),
+        pytest.param({"values": None}, id="no list"),
+        pytest.param({"values": ["7"]}, id="a list of no records"),
+        pytest.param({"values": [], "nextCursor": "x"}, id="a cursor that leads to itself"),
+    ],
+)
+async def test_a_listing_that_is_none_is_read_again(runn: RunnSimulator, planner: Opened, body: Any) -> None:
+    listing = Match(method="GET", path_prefix="/projects")
+    runn.faults.add([Fault(fault="wrong_body", body=body, match=listing, times=5)])
+    assert planner.source is not None
+    with pytest.raises(Retryable):
+        await planner.source.pull("assignments", None)
+
+
+async def test_cursors_that_lead_in_a_circle_end_the_poll(runn: RunnSimulator, planner: Opened) -> None:
+    listing = Match(method="GET", path_prefix="/projects")
+    for following in ("a", "b", "a"):
+        page: dict[str, Any] = {"values": [], "nextCursor": following}
+        runn.faults.add([Fault(fault="wrong_body", body=page, match=listing)])
+    assert planner.source is not None
+    with pytest.raises(Retryable, match="circle of 2 pages"):
+        await planner.source.pull("assignments", None)
+
+
+async def test_a_request_without_its_version_is_refused(runn: RunnSimulator, open_runn: Any) -> None:
+    """The simulator insists on Accept-Version, as Runn does; the connector never leaves it out."""
+    async with httpx.AsyncClient(base_url=runn.base_url) as client:
+        token = {"authorization": f"Bearer {runn.credentials()['token']}"}
+        bare = await client.get("/clients", headers=token)
+        retired = await client.get("/clients", headers={**token, "accept-version": "0.9.0"})
+    assert (bare.status_code, retired.status_code) == (400, 400)
+    for reply in (bare, retired):
+        answer = Reply(status=reply.status_code, headers={}, body=reply.content)
+        assert type(error_of(answer, "clients", write=False, record=False)) is Fatal
 
 
 def delivery(event: Any) -> Delivery:

@@ -325,6 +325,27 @@ async def test_clients_entered_by_hand_are_matched_by_name(runn: RunnSimulator, 
     assert len(list(runn.ledger.of_kind("client"))) == 2
 
 
+async def test_archived_records_are_found_by_key_and_not_made_again(
+    runn: RunnSimulator, tell: Told, open_runn: Any
+) -> None:
+    """Archiving hides them from planners, not from us: a restored crosswalk must not double them."""
+    await tell(customer(), project(), resource())
+    runn.archive_project("Rollout")
+    runn.archive_person("Rosa Meier")
+    fresh = FakeContext("planner", entity="acme-de")
+    async with open_runn(fresh) as opened:
+        told = Told(opened.sink, fresh)
+        await told(customer(), project(), resource())
+    assert [len(list(runn.ledger.of_kind(kind))) for kind in ("client", "project", "person")] == [1, 1, 1]
+
+
+async def test_late_hours_of_an_archived_project_are_still_written(runn: RunnSimulator, tell: Told) -> None:
+    await tell(customer(), project(), resource())
+    runn.archive_project("Rollout")
+    await tell(burn())
+    assert only(runn, "actual").fields["billableMinutes"] == 450
+
+
 async def test_two_clients_of_one_name_are_not_guessed_between(runn: RunnSimulator, tell: Told) -> None:
     runn.add_client("Acme")
     runn.add_client("Acme")

@@ -179,6 +179,45 @@ async def test_a_placeholder_is_tentative_demand_for_a_role(runn: RunnSimulator,
     assert event.resource == f"planner:{somebody['id']}"
 
 
+async def test_segments_of_a_booking_add_up_to_its_working_days(runn: RunnSimulator, planner: Opened) -> None:
+    """Four weeks of eight hours less a week of leave: 15 days, whatever the records are called."""
+    book(runn, bookings=0)
+    runn.take_leave("Rosa Meier", "2026-10-12", "2026-10-16")
+    runn.assign("Rosa Meier", "Rollout", "2026-10-05", "2026-10-30", 480)
+    events, _ = await changes(planner)
+    days = [
+        event.starts_on + timedelta(days=n)
+        for event in events
+        for n in range((event.ends_on - event.starts_on).days + 1)
+    ]
+    worked = [day for day in days if day.weekday() < 5]
+    assert len(days) == len(set(days)), "no day is in two segments"
+    assert sum(event.hours_per_day for event in events[:1]) * len(worked) == 120
+
+
+async def test_one_segment_deleted_ends_alone(runn: RunnSimulator, planner: Opened) -> None:
+    book(runn, bookings=0)
+    runn.take_leave("Rosa Meier", "2026-10-12", "2026-10-16")
+    first, second = runn.assign("Rosa Meier", "Rollout", "2026-10-05", "2026-10-30", 480)
+    runn.end_assignment(second["id"])
+    assert planner.source is not None
+    (ended,) = (await planner.source.pull("removals", None)).events
+    assert ended.key == f"planner:{second['id']}"
+    events, _ = await changes(planner)
+    assert {event.assignment for event in events} == {f"planner:{first['id']}"}
+
+
+async def test_bookings_of_archived_projects_and_people_are_told(
+    runn: RunnSimulator, planner: Opened
+) -> None:
+    ids = book(runn, bookings=2)
+    runn.archive_project("Rollout")
+    runn.archive_person("Rosa Meier")
+    events, _ = await changes(planner)
+    assert {event.assignment for event in events} == {f"planner:{n}" for n in ids}
+    assert not any(event.tentative for event in events), "archived is not unconfirmed"
+
+
 async def test_templates_are_no_plan(runn: RunnSimulator, planner: Opened) -> None:
     book(runn)
     next(runn.ledger.of_kind("assignment")).fields["isTemplate"] = True

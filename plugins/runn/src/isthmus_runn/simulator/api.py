@@ -72,7 +72,8 @@ class Api:
             status = refusal.status
             body = {"statusCode": status, "error": PHRASES[status], "message": str(refusal)}
             if status == 429:
-                headers = self._rate_headers(0, 1) | {"retry-after": "1"}
+                pause_s = refusal.retry_after_s
+                headers = self._rate_headers(0, pause_s) | {"retry-after": str(pause_s)}
         if status == 204:
             return Response(status_code=204, headers=headers)
         return JSONResponse(body, status_code=status, headers=headers)
@@ -109,9 +110,10 @@ class Api:
             rate.update(window=window, used=0)
         rate["used"] += 1
         left = self._sim.memory["rate_limit"] - rate["used"]
+        rest_s = window + WINDOW_S - second
         if left < 0:
-            raise Invalid("Rate limit exceeded, retry in 1 minute", 429)
-        return self._rate_headers(left, window + WINDOW_S - second)
+            raise Invalid(f"Rate limit exceeded, retry in {rest_s} seconds", 429, retry_after_s=rest_s)
+        return self._rate_headers(left, rest_s)
 
     def _rate_headers(self, remaining: int, reset_s: int) -> dict[str, str]:
         return {

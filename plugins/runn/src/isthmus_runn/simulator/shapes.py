@@ -11,11 +11,12 @@ import msgspec
 
 
 class Invalid(Exception):
-    """An answer other than success: ``status`` and the sentence in ``message``."""
+    """An answer other than success: ``status`` and the sentence in ``message``; of a 429 also the pause."""
 
-    def __init__(self, message: str, status: int = 400) -> None:
+    def __init__(self, message: str, status: int = 400, *, retry_after_s: int = 1) -> None:
         super().__init__(message)
         self.status = status
+        self.retry_after_s = retry_after_s
 
 
 class Prop(msgspec.Struct, frozen=True):
