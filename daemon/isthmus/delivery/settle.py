@@ -16,8 +16,10 @@ from isthmus.store import log as event_log
 from isthmus.store.errors import CrosswalkConflict
 from isthmus.store.face import Tx
 
-__all__ = ["DOUBTS", "Failure", "Folded", "Settlement", "Success", "open_work_item", "settle"]
+__all__ = ["DOUBTS", "FOLDED", "Failure", "Folded", "Settlement", "Success", "open_work_item", "settle"]
 
+FOLDED = "folded"
+"""What stands in a receipt in place of the peer's id when a newer fact of the subject went instead."""
 DOUBTS = frozenset({"Unsure", "Crash", "Interrupted"})
 """What a row is marked with while its delivery may have arrived without our knowing."""
 
@@ -78,7 +80,7 @@ def settle(tx: Tx, ended: Settlement, now: datetime) -> int:
         tx,
         lane,
         [(done.item.seq, done.receipt.remote_id, done.receipt.detail) for done in ended.successes]
-        + [(each.item.seq, "folded", f"{each.by.event_id} goes instead") for each in ended.folded],
+        + [(each.item.seq, FOLDED, f"{each.by.event_id} goes instead") for each in ended.folded],
         now,
     )
     linked = False

@@ -26,6 +26,7 @@ from typing import NamedTuple
 import msgspec
 import trio
 
+from isthmus.delivery.settle import FOLDED
 from isthmus.events.base import BusinessEvent
 from isthmus.events.finance import ChargeDetermined
 from isthmus.events.planning import BurnRevised, ForecastRevised
@@ -47,8 +48,6 @@ PAUSE_S = 1.0
 """How long facts are collected before they are counted."""
 LOOK_EVERY_S = 3.0
 """A receipt rings no bell, so while something is missing it is looked for."""
-FOLDED = "folded"
-"""What stands in the receipt of a statement that a newer one replaced."""
 
 ZERO = Decimal(0)
 _Takes = tuple[str, frozenset[str] | None]
