@@ -19,7 +19,8 @@ from isthmus.events import (
 )
 from isthmus.process.rules.billing import Billing
 from isthmus.process.states import MemoryStates
-from tests.process.reference import MINOR, Reference, half_up
+from tests.process.reference import Reference
+from tests.process.reference_desk import MINOR, half_up
 
 Json = dict[str, Any]
 

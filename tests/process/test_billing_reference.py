@@ -4,9 +4,10 @@ Each guarantee has a mutant beside it: a planted bug that the same check must fi
 """
 
 import dataclasses
+import json
 import os
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import date, timedelta
 from decimal import Decimal
 from random import Random
 from typing import Any
@@ -16,6 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from isthmus.events import Milestones, MilestoneTerm, Retainer, TimeAndMaterials, encode
 from isthmus.process.rules import (
     agreements,
     billing,
@@ -254,3 +256,84 @@ def parts_ways(number: int) -> bool:
         return again(repeated(told, random)) != encoded(books.derived)
     except (AssertionError, KeyError):
         return True
+
+
+# Bugs that random histories seldom meet: a story of its own leads to each.
+
+TIME = TimeAndMaterials(line="T", default_rate=Decimal(100))
+DEARER = TimeAndMaterials(line="T", default_rate=Decimal(120))
+TRAVEL = TimeAndMaterials(line="T", expenses=True, expense_cap=Decimal(100))
+CARE = Retainer(
+    line="R",
+    amount=Decimal("310.00"),
+    every="month",
+    starts_on=date(2026, 10, 15),
+    included_hours=Decimal(10),
+    overage_rate=Decimal(90),
+)
+
+
+def step(*, advance: bool) -> Milestones:
+    term = MilestoneTerm(milestone="m1", title="Kick-off", amount=Decimal(500), advance=advance)
+    return Milestones(line="M", milestones=[term])
+
+
+def _a_closed_month_is_reopened(book: Any) -> None:
+    book.sign(CARE)
+    for sentence in ("tick 10-15", "close 10", "tick 11-02", "open 10"):
+        book.tell(sentence)
+
+
+def _an_achieved_advance_is_given_up(book: Any) -> None:
+    book.sign(step(advance=True))
+    for sentence in ("close 10", "tick 10-01", "milestone m1 r1 11-10"):
+        book.tell(sentence)
+    book.amend(2, step(advance=False), effective_on="10-01")
+
+
+def _a_credit_is_taken_back_when_its_room_is_used(book: Any) -> None:
+    book.sign(TRAVEL)
+    for sentence in ("expense a r1 100.00 10-05", "expense y r1 -30.00 10-05", "expense b r1 30.00 10-05"):
+        book.tell(sentence)
+    book.tell("unexpense y r2")
+
+
+def _a_correction_is_taken_back_after_a_re_rating(book: Any) -> None:
+    book.sign(TIME)
+    for sentence in ("time a r1 1.00 10-05", "close 10", "time a r2 2.00 10-05"):
+        book.tell(sentence)
+    book.amend(2, DEARER, effective_on="10-01")
+    for sentence in ("time a r3 1.00 10-05", "open 10"):
+        book.tell(sentence)
+
+
+@pytest.mark.parametrize(
+    ("plant", "story"),
+    [
+        pytest.param(_reopening_releases_nothing, _a_closed_month_is_reopened, id="revenue is left behind"),
+        pytest.param(
+            _an_achievement_is_dropped_with_its_advance,
+            _an_achieved_advance_is_given_up,
+            id="an achievement is lost with its advance",
+        ),
+        pytest.param(
+            _credits_go_whatever_the_cap,
+            _a_credit_is_taken_back_when_its_room_is_used,
+            id="a withdrawn credit lifts a line above its cap",
+        ),
+        pytest.param(
+            _a_re_rating_is_forgotten,
+            _a_correction_is_taken_back_after_a_re_rating,
+            id="a re-rating that waits is forgotten",
+        ),
+    ],
+)
+def test_the_check_finds_a_planted_bug_in_a_story(
+    ledger: Any, monkeypatch: pytest.MonkeyPatch, plant: Plant, story: Callable[[Any], None]
+) -> None:
+    story(ledger)
+    facts = [json.loads(encode(event)) for event in ledger.told]
+    play(facts)
+    plant(monkeypatch)
+    with pytest.raises(AssertionError):
+        play(facts)
