@@ -25,7 +25,11 @@ class Notes(Simulator):
     plugin = "notes"
 
     def routes(self) -> Sequence[BaseRoute]:
-        return [Route("/notes", self._list, methods=["GET"]), Route("/notes", self._make, methods=["POST"])]
+        return [
+            Route("/notes", self._list, methods=["GET"]),
+            Route("/notes", self._make, methods=["POST"]),
+            Route("/notes", self._make_quietly, methods=["PUT"]),
+        ]
 
     def credentials(self) -> dict[str, Any]:
         return {"base_url": self.base_url, "token": "t"}
@@ -54,6 +58,10 @@ class Notes(Simulator):
 
     async def _list(self, request: Request) -> Response:
         return JSONResponse([record.fields for record in self.ledger.of_kind("note")])
+
+    async def _make_quietly(self, request: Request) -> Response:
+        await self._make(request)
+        return Response(status_code=204)
 
     async def _make(self, request: Request) -> Response:
         body = json.loads(await request.body())
@@ -332,3 +340,18 @@ async def test_half_a_request_is_not_run(notes: Notes) -> None:
         await stream.send_all(head.encode() + b'{"text": "a"}')
         await trio.testing.wait_all_tasks_blocked(0.01)
     assert notes.ledger.all() == []
+
+
+@pytest.mark.parametrize("fault", ["truncate", "lose_response", "late_commit"])
+async def test_an_answer_without_a_body_can_be_lost_too(notes: Notes, http: Http, fault: Any) -> None:
+    notes.faults.add([Fault(fault=fault, delay_s=0.0)])
+    with pytest.raises(Unsure):
+        await http.request("PUT", "notes", json={"text": "hello"})
+    await trio.testing.wait_all_tasks_blocked(0.01)
+    assert count(notes) == 1
+
+
+async def test_an_answer_without_a_body_drips_as_it_is(notes: Notes, http: Http) -> None:
+    notes.faults.add([Fault(fault="drip", delay_s=0.01)])
+    reply = await http.request("PUT", "notes", json={"text": "hello"})
+    assert (reply.status, reply.body, count(notes)) == (204, b"", 1)

@@ -15,7 +15,8 @@ from isthmus.events.codec import EventRefused, decode, encode
 from isthmus.runtime.simulators import installed_connectors, simulator_of
 from isthmus.sdk.connector import Connector, Delivery, Opened
 from isthmus.sdk.errors import ConnectorError, Rejected
-from isthmus.sdk.testing.fixture import Fixture, FixtureContext, FixtureWrong, opened
+from isthmus.sdk.testing.context import FakeContext
+from isthmus.sdk.testing.fixture import Fixture, FixtureWrong, opened
 
 __all__ = ["play_fixture"]
 
@@ -98,7 +99,7 @@ async def _play(connector: type[Connector], fixture: Fixture, file: Path, told: 
         raise
 
 
-async def _pull(parts: Opened, ctx: FixtureContext, fixture: Fixture) -> AsyncIterator[Told]:
+async def _pull(parts: Opened, ctx: FakeContext, fixture: Fixture) -> AsyncIterator[Told]:
     if parts.source is None:
         return
     unknown = sorted(set(fixture.pull or ()) - set(parts.source.streams))
@@ -120,7 +121,7 @@ async def _pull(parts: Opened, ctx: FixtureContext, fixture: Fixture) -> AsyncIt
             say(f"{stream}: stopped after {PAGES_MAX} pages")
 
 
-async def _deliver(parts: Opened, ctx: FixtureContext, fixture: Fixture, file: Path) -> AsyncIterator[Told]:
+async def _deliver(parts: Opened, ctx: FakeContext, fixture: Fixture, file: Path) -> AsyncIterator[Told]:
     for number, raw in enumerate(fixture.deliver):
         try:
             event = decode(bytes(raw))

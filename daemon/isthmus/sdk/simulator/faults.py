@@ -7,7 +7,7 @@ lose_response  do it, then break the connection before the first byte of the ans
 late_commit    break the connection at once, do it ``delay_s`` later
 delay          wait ``delay_s``, then do it and answer
 drip           do it, answer one byte every ``delay_s``
-truncate       do it, send half of the answer, break the connection
+truncate       do it, send half of the answer (none of it, where it has no body), break the connection
 wrong_body     do it, answer 200 with ``body`` (empty where none is given)
 =============  ========================================================================================
 """

@@ -74,9 +74,10 @@ class FaultMiddleware:
             case "truncate":
                 kept = _Kept()
                 await self._run(scope, body, kept)
-                await send(kept.start_with_length())
-                half = kept.body[: len(kept.body) // 2]
-                await send({"type": "http.response.body", "body": half, "more_body": True})
+                if kept.body:  # an answer without a body ends with its head, so half of it is no head
+                    await send(kept.start_with_length())
+                    half = kept.body[: len(kept.body) // 2]
+                    await send({"type": "http.response.body", "body": half, "more_body": True})
                 await _break()
             case "drip":
                 kept = _Kept()

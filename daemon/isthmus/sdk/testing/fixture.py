@@ -17,7 +17,7 @@ are in `Fixture`.
 
 import tempfile
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -27,12 +27,12 @@ import msgspec
 
 from isthmus.sdk.connector import Connector, Link, Opened
 from isthmus.sdk.errors import Fatal
-from isthmus.sdk.http import Auth, Http, HttpLimits, open_http, recorded_transport
+from isthmus.sdk.http import recorded_transport
 from isthmus.sdk.reply import Reply
 from isthmus.sdk.simulator import ActRefused, Simulator, started
 from isthmus.sdk.testing.context import FakeContext
 
-__all__ = ["Fixture", "FixtureContext", "FixtureWrong", "Recorded", "opened"]
+__all__ = ["Fixture", "FixtureWrong", "Recorded", "opened"]
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -139,28 +139,6 @@ def _fits(wanted: Request, method: str, path: str, query: Mapping[str, str], bod
     )
 
 
-class FixtureContext(FakeContext):
-    """A context whose HTTP is answered by a fixture."""
-
-    def __init__(self, fixture: Fixture, recorded: Recorded | None) -> None:
-        fixed = fixture.now
-        now = (lambda: datetime.now(UTC)) if fixed is None else (lambda: fixed)
-        super().__init__(fixture.instance, entity=fixture.entity, now=now)
-        self.keep(fixture.links)
-        self._recorded = recorded
-
-    def http(
-        self,
-        base_url: str,
-        *,
-        auth: Auth | None = None,
-        limits: HttpLimits | None = None,
-        headers: dict[str, str] | None = None,
-    ) -> AbstractAsyncContextManager[Http]:
-        transport = None if self._recorded is None else recorded_transport(self._recorded)
-        return open_http(base_url, auth=auth, limits=limits, headers=headers, transport=transport)
-
-
 @asynccontextmanager
 async def opened(
     connector: Connector,
@@ -168,7 +146,7 @@ async def opened(
     settings_of: Any,
     simulator: type[Simulator] | None = None,
     directory: Path | None = None,
-) -> AsyncIterator[tuple[Opened, FixtureContext]]:
+) -> AsyncIterator[tuple[Opened, FakeContext]]:
     """Open a connector in the world of a fixture.
 
     Args:
@@ -201,5 +179,11 @@ async def opened(
                 except (ActRefused, LookupError) as error:
                     raise FixtureWrong(f"simulator.do[{number}]: {error}") from error
             values = {**peer.credentials(), **values}
-        context = FixtureContext(fixture, recorded)
+        context = FakeContext(
+            fixture.instance,
+            entity=fixture.entity,
+            now=lambda: fixture.now or datetime.now(UTC),
+            transport=None if recorded is None else recorded_transport(recorded),
+        )
+        context.keep(fixture.links)
         yield await stack.enter_async_context(connector.open(settings_of(values), context)), context
