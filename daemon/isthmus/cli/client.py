@@ -12,7 +12,7 @@ from isthmus.cli.places import config_directory, places
 from isthmus.ops.client import AdminBroken, AdminBusy, AdminRefused, AdminUnreachable, Client
 from isthmus.ops.client import connected as admin_client
 from isthmus.ops.desk import Desk
-from isthmus.ops.errors import NotFound
+from isthmus.ops.errors import NotFound, Refused
 from isthmus.store.anchors import ANCHORS_NAME
 from isthmus.store.open import DATABASE_NAME, open_store
 
@@ -69,5 +69,5 @@ async def ask_store(config: Path | None, question: Callable[[Desk], Awaitable[T]
         try:
             anchors = state_dir / ANCHORS_NAME
             return await question(Desk(store, now=lambda: datetime.now(UTC), anchors=anchors))
-        except NotFound as error:
+        except (NotFound, Refused) as error:
             raise Leave(PROBLEMS, str(error)) from error

@@ -8,7 +8,8 @@ import msgspec
 import trio
 
 from isthmus.runtime.simulators import simulator_class
-from isthmus.sdk.http import Http, open_http
+from isthmus.sdk.errors import Retryable
+from isthmus.sdk.http import Http, Reply, open_http
 from isthmus.sdk.simulator import Record, Simulator, serve
 
 __all__ = ["INSTANCES", "System", "World", "opened"]
@@ -49,13 +50,20 @@ class System:
 
     async def faults_waiting(self) -> list[str]:
         """The planned faults that have not happened."""
-        reply = await self._http.get("/_sim/faults")
+        reply = await self._get("/_sim/faults")
         return [fault["fault"] for fault in reply.json() if fault["fired"] < fault["times"]]
 
     async def ledger(self) -> list[Record]:
         """Every business record of the system with the writes that reached it."""
-        reply = await self._http.get("/_sim/ledger")
+        reply = await self._get("/_sim/ledger")
         return msgspec.json.decode(reply.body, type=dict[str, list[Record]])["records"]
+
+    async def _get(self, path: str) -> Reply:
+        """Read; once more where a connection was closed just when it was to be used again."""
+        try:
+            return await self._http.get(path)
+        except Retryable:
+            return await self._http.get(path)
 
     async def of_kind(self, *kinds: str) -> list[Record]:
         return [record for record in await self.ledger() if record.kind in kinds]

@@ -5,6 +5,7 @@ user comes in the header ``x-isthmus-user`` and lands in the audit trail.
 """
 
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 import msgspec
@@ -24,6 +25,8 @@ T = TypeVar("T", bound=msgspec.Struct)
 
 __all__ = [
     "Acts",
+    "BackupOrder",
+    "CheckQuery",
     "EventQuery",
     "ExceptionOrder",
     "ExceptionQuery",
@@ -96,6 +99,18 @@ class ReplayOrder(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     before: Instant | None = None
     why: str = ""
     dry_run: bool = False
+
+
+class BackupOrder(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Back the store up into a file of the daemon's machine, or among its own backups."""
+
+    to: str | None = None
+
+
+class CheckQuery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Look at the file; ``full`` compares every index with its table."""
+
+    full: bool = False
 
 
 class RewindOrder(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -212,6 +227,13 @@ def admin_app(desk: Desk, acts: Acts) -> ASGIApp:
             dry_run=order.dry_run,
         )
 
+    async def backup(request: Request) -> object:
+        order = await _order(request, BackupOrder)
+        return await desk.back_up(None if order.to is None else Path(order.to), by=_who(request))
+
+    async def check(request: Request) -> object:
+        return await desk.check(full=_query(request, CheckQuery).full)
+
     async def cursors(request: Request) -> object:
         return await desk.cursors()
 
@@ -255,6 +277,8 @@ def admin_app(desk: Desk, acts: Acts) -> ASGIApp:
         ("POST", "/v1/exceptions/approve", approve),
         ("POST", "/v1/exceptions/note", note),
         ("POST", "/v1/events/replay", replay),
+        ("POST", "/v1/db/backup", backup),
+        ("GET", "/v1/db/check", check),
         ("GET", "/v1/cursors", cursors),
         ("POST", "/v1/cursors/rewind", rewind),
         ("POST", "/v1/resume", resume),

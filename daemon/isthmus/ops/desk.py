@@ -13,15 +13,18 @@ import msgspec
 import trio
 
 from isthmus.ops.books import Books, books
-from isthmus.ops.errors import NotFound
+from isthmus.ops.errors import NotFound, Refused
 from isthmus.ops.explain import Explanation, explain
 from isthmus.ops.replaying import Replay, Wanted, replay_page
 from isthmus.ops.rewinding import CursorLine, Rewound, cursor_lines, rewind
 from isthmus.ops.story import Step, tell
 from isthmus.ops.workbench import Site, Workbench
-from isthmus.store import anchors, deliveries, lanes, receipts
+from isthmus.store import anchors, audit, deliveries, lanes, receipts
 from isthmus.store import log as event_log
+from isthmus.store.copies import Copy, Standing, back_up, standing
+from isthmus.store.errors import StoreDamaged
 from isthmus.store.face import Store, Tx
+from isthmus.store.open import BACKUPS_NAME
 from isthmus.store.proof import Proof, Verdict
 
 __all__ = ["Desk", "EventLine", "EventPage", "LogPage"]
@@ -61,6 +64,8 @@ class LogPage(msgspec.Struct, frozen=True, kw_only=True):
 LOG_PAGE_MAX = 2000
 EXPLAINED_MAX = 200
 """More origins than anybody reads: a project's, not an invoice's."""
+CHECK_S = 900.0
+"""How long a look at the whole file may take."""
 SCAN = 20_000
 """Rows that one look for a charge reads, so that no read is long."""
 
@@ -305,6 +310,33 @@ class Desk:
             )
         except LookupError as error:
             raise NotFound(str(error)) from error
+
+    async def back_up(self, target: Path | None, *, by: str) -> Copy:
+        """Back the store up while it works; the copy counts when it was opened and found sound.
+
+        Args:
+            target: A file that does not exist; None: a new one among the backups of the state directory.
+
+        Raises:
+            Refused: the file exists, its directory does not, or the copy is not sound.
+        """
+        at = self._now()
+        if target is None:
+            target = self._store.path.parent / BACKUPS_NAME / f"isthmus-{at:%Y%m%dT%H%M%SZ}.db"
+            await trio.Path(target.parent).mkdir(mode=0o700, exist_ok=True)
+        try:
+            copy = await back_up(self._store, target, at)
+        except FileExistsError as error:
+            raise Refused(f"{target} exists; a backup never goes over anything") from error
+        except (StoreDamaged, OSError) as error:
+            raise Refused(f"{target}: {error}") from error
+        detail = {"file": str(target), "sha256": copy.sha256, "events": copy.events}
+        await self._store.write(lambda tx: audit.append(tx, by, "db.backup", detail, at))
+        return msgspec.structs.replace(copy, file=str(target))
+
+    async def check(self, *, full: bool = False) -> Standing:
+        """Look at the whole file."""
+        return await self._store.read(lambda tx: standing(tx, full=full), limit_s=CHECK_S)
 
     async def books(self) -> Books:
         """The figures of `status` and the gauges: one read of small tables."""

@@ -184,6 +184,31 @@ def memory_connection() -> WorkConnection:
     return connection
 
 
+def look_into(path: Path, unit: Callable[[Tx], T]) -> T:
+    """Read a file nobody works on, such as a backup, from the calling thread; nothing beside it is made.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        StoreDamaged: it is no database, or a broken one.
+    """
+    path.stat()
+    try:
+        connection = sqlite3.connect(
+            f"{path.absolute().as_uri()}?mode=ro&immutable=1",
+            uri=True,
+            isolation_level=None,
+            factory=WorkConnection,
+        )
+        try:
+            if connection.execute("SELECT 1 FROM sqlite_schema WHERE name = 'instance'").fetchone() is None:
+                raise errors.StoreDamaged(f"{path} is no store of isthmus")
+            return unit(connection.begin("DEFERRED"))
+        finally:
+            connection.close()
+    except sqlite3.Error as error:
+        raise _named(error, f"read {path}") from error
+
+
 class _Hand:
     """One connection with the thread aiosqlite gives it; does one thing at a time."""
 

@@ -8,6 +8,7 @@ from isthmus.cli.commands.config import config
 from isthmus.cli.commands.connectors import connector
 from isthmus.cli.commands.cursors import cursor
 from isthmus.cli.commands.daemon import demo, resume, run, simulate, status
+from isthmus.cli.commands.db import db
 from isthmus.cli.commands.events import event
 from isthmus.cli.commands.exceptions import exception
 
@@ -21,5 +22,5 @@ app = App(
 )
 for command in (run, simulate, demo, status, resume):
     app.command(command)
-for group in (event, exception, connector, cursor, config, billing, audit):
+for group in (event, exception, connector, cursor, config, billing, audit, db):
     app.command(group)

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-__all__ = ["ask", "ask_or_look", "offline_ask"]
+__all__ = ["ask", "ask_or_look", "ask_or_tell", "offline_ask"]
 
 
 def ask(
@@ -42,11 +42,30 @@ def ask_or_look(
     path: str, question: Any, config: Path | None, *, offline: bool, patience_s: float = 30.0
 ) -> Any:
     """The running daemon's answer to a GET, or, where none runs or ``offline`` is set, the store's own."""
+    return _or_else(lambda: ask("GET", path, config, patience_s=patience_s), question, config, offline)
+
+
+def ask_or_tell(
+    path: str,
+    order: dict[str, Any],
+    act: Any,
+    config: Path | None,
+    *,
+    offline: bool,
+    patience_s: float = 30.0,
+) -> Any:
+    """The same for an order."""
+    return _or_else(
+        lambda: ask("POST", path, config, order=order, patience_s=patience_s), act, config, offline
+    )
+
+
+def _or_else(online: Any, question: Any, config: Path | None, offline: bool) -> Any:
     from isthmus.cli.exits import UNREACHABLE, Leave
 
     if not offline:
         try:
-            return ask("GET", path, config, patience_s=patience_s)
+            return online()
         except Leave as leave:
             if leave.code != UNREACHABLE:
                 raise

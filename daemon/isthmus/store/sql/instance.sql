@@ -30,3 +30,7 @@ PRAGMA foreign_key_check;
 -- name: engine_version
 -- Which SQLite works underneath, for the build info.
 SELECT sqlite_version();
+
+-- name: schema_version
+-- Which migrations the file has had.
+PRAGMA user_version;
