@@ -165,6 +165,12 @@ class Bench:
             connection.row_factory = sqlite3.Row
             return connection.execute(query, values).fetchall()
 
+    def fill(self, statement: str, rows: Sequence[tuple[object, ...]]) -> None:
+        """Rows somebody else writes into the staging tables."""
+        with closing(sqlite3.connect(self.sim.drop_dir / "staging.db")) as connection:
+            connection.executemany(statement, rows)
+            connection.commit()
+
     def lose_next_response(self) -> None:
         """The next batch arrives, and the daemon does not hear of it."""
         if self.interface == "sql":

@@ -3,6 +3,7 @@
 import contextlib
 import re
 import sqlite3
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from importlib import resources
@@ -17,7 +18,6 @@ from sqlalchemy.exc import DBAPIError
 from isthmus.sdk import (
     ConnectorError,
     Fatal,
-    Opened,
     Receipt,
     Rejected,
     Retryable,
@@ -25,7 +25,7 @@ from isthmus.sdk import (
     Throttled,
     Unsure,
 )
-from isthmus.sdk.testing import CancelCase, CancelContract, FakeContext
+from isthmus.sdk.testing import FakeContext
 from isthmus_legacy_erp.settings import LegacyErpSettings, Staging
 from isthmus_legacy_erp.sink import BatchSink
 from isthmus_legacy_erp.staging import faults
@@ -42,22 +42,6 @@ def execute(bench: Any, statement: str, *values: object) -> None:
     """What somebody does to the tables behind our back."""
     with closing(sqlite3.connect(bench.sim.drop_dir / "staging.db", isolation_level=None)) as connection:
         connection.execute(statement, values)
-
-
-class TestCancelled(CancelContract):
-    """A batch and a page of answers, cancelled wherever they wait."""
-
-    @pytest.fixture
-    async def cancel_case(self, bench: Any) -> CancelCase:
-        bench.know()
-
-        async def work(opened: Opened) -> None:
-            await bench.send(opened, bench.charge())
-            assert opened.source is not None
-            for stream in opened.source.streams:
-                await opened.source.pull(stream, None)
-
-        return CancelCase(open=bench.open, work=work)
 
 
 def with_staging(bench: Any, **changes: Any) -> LegacyErpSettings:
@@ -329,6 +313,14 @@ async def test_a_url_that_cannot_be_used_parks_the_connector(bench: Any, url: st
         async with bench.open():
             pass
     assert "secret" not in str(raised.value)
+
+
+async def test_a_missing_driver_is_named_with_its_extra(bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "psycopg", None)
+    bench.settings = with_staging(bench, url="postgresql://me@127.0.0.1/erp")
+    with pytest.raises(Fatal, match=r"pip install 'isthmus-legacy-erp\[postgresql\]'"):
+        async with bench.open():
+            pass
 
 
 async def test_a_missing_file_is_waited_for_and_not_made(bench: Any, tmp_path: Path) -> None:

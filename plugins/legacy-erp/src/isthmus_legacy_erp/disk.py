@@ -77,7 +77,7 @@ class Disk:
             if before.st_size > most:
                 raise NotRegular(f"it has {before.st_size} bytes, more than {most}")
             with os.fdopen(fd, "rb", closefd=False) as file:
-                data = file.read(most + 1)
+                data = file.read(before.st_size + 1)
             after = os.fstat(fd)
         finally:
             os.close(fd)

@@ -61,6 +61,7 @@ class LegacyErpSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
     drop_dir: Path | None = None
     """Holds ``outbound inbound ack archive reject .tmp``, all on one file system; created when missing."""
     staging: Staging | None = None
+    """The database with the tables of ``interface = "sql"``."""
     company: Company
     """The company as the ERP writes it; part of every file name and header."""
     currency: Currency
