@@ -1,4 +1,4 @@
-"""Serves an account with many invoices, each of a job of its own.
+"""Serves an account with many invoices, ten to a job.
 
 Run by test_memory.py in a process of its own, so that only the connector's memory is measured there.
 Arguments: how many. Prints the credentials as one JSON line when it serves.
@@ -17,8 +17,9 @@ async def main(count: int) -> None:
     simulator = NetSuiteSimulator()
     customer = simulator.books.add("customer", {"companyName": "Northwind"}, op="create")
     for n in range(count):
-        parent = {"companyName": f"Project {n}", "parent": {"id": customer.id}}
-        job = simulator.books.add("job", parent, op="create")
+        if n % 10 == 0:
+            project = {"companyName": f"Project {n}", "parent": {"id": customer.id}}
+            job = simulator.books.add("job", project, op="create")
         line = {
             "item": {"id": "1"},
             "amount": f"{n}.50",
