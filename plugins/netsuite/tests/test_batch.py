@@ -156,6 +156,49 @@ async def test_a_throttle_concerns_what_was_not_there_yet(
     assert isinstance(outcomes[1], Throttled)
 
 
+@pytest.mark.parametrize(
+    "fault",
+    [
+        pytest.param({"fault": "lose_response"}, id="the answer is lost"),
+        pytest.param({"fault": "late_commit", "delay_s": 0.02}, id="done after the connection broke"),
+        pytest.param({"fault": "truncate"}, id="half an answer"),
+        pytest.param({"fault": "wrong_body"}, id="an empty 200"),
+        pytest.param({"fault": "status", "status": 500}, id="500"),
+        pytest.param({"fault": "throttle"}, id="429"),
+    ],
+)
+async def test_a_fault_at_any_call_of_a_batch_neither_loses_nor_doubles(
+    fault: dict[str, Any],
+    shell: None,
+    simulator: NetSuiteSimulator,
+    open_with: OpenWith,
+    charge: MakeCharge,
+) -> None:
+    simulator.acts()["slow_jobs"](0.0)
+    async with open_with(writes="batch") as opened:
+        assert opened.sink is not None
+        await opened.sink.deliver_many(sent(charge("billing:warm")))
+        for call in range(50):
+            planned = Fault(skip=call, **fault)
+            simulator.faults.faults[:] = [planned]
+            left = sent(*(charge(f"billing:{call:02}{row}") for row in "abc"))
+            for _ in range(10):
+                outcomes = await opened.sink.deliver_many(left)
+                left = [
+                    delivery
+                    for delivery, one in zip(left, outcomes, strict=True)
+                    if not isinstance(one, Receipt)
+                ]
+                if not left:
+                    break
+            assert not left
+            if not planned.fired:
+                break
+    assert call > 2 and not planned.fired
+    made = [f"billing:{n:02}{row}" for n in range(call + 1) for row in "abc"]
+    assert keys(simulator) == [*made, "billing:warm"]
+
+
 async def test_master_data_in_a_batch_is_written_one_by_one(
     simulator: NetSuiteSimulator,
     open_with: OpenWith,

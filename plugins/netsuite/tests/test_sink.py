@@ -21,7 +21,7 @@ from isthmus.sdk import Delivery, Opened, Receipt, Rejected, Retryable, Throttle
 from isthmus.sdk.simulator import Fault, Match
 from isthmus.sdk.testing import FakeContext, SinkCase, SinkContract
 from isthmus_netsuite import sink as sink_module
-from isthmus_netsuite.client import Client
+from isthmus_netsuite.records import Records
 from isthmus_netsuite.simulator import NetSuiteSimulator
 
 Deliver = Callable[[BusinessEvent], Awaitable[Receipt]]
@@ -112,10 +112,10 @@ async def test_a_sink_that_posts_instead_of_upserting_breaks_the_contract(
 ) -> None:
     """The mutant: without the external id a lost answer doubles the customer, and the promise turns red."""
 
-    async def post(client: Client, type: str, external_id: str, body: dict[str, Any], **_: object) -> str:
-        return await client.create(type, body)
+    async def post(records: Records, type: str, key: str, body: dict[str, Any], *, once: str) -> str:
+        return await records._client.create(type, body)
 
-    monkeypatch.setattr(Client, "upsert", post)
+    monkeypatch.setattr(Records, "put", post)
     assert opened.sink is not None
     case = SinkCase(
         sink=opened.sink,

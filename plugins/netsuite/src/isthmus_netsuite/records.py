@@ -52,20 +52,30 @@ class Records:
         """The record that bears our key, with its sublists.
 
         Raises:
-            Rejected: several bear it.
+            Rejected: several bear it, or the peer takes another key for ours.
         """
-        if not self.by_field:
-            return await self._client.read(type, external_id=self.name(key))
-        id = await self._looked_up(type, key)
-        return None if id is None else await self._client.read(type, id=id)
+        if self.by_field:
+            id = await self._looked_up(type, key)
+            return None if id is None else await self._client.read(type, id=id)
+        record: dict[str, Any] | None = await self._client.read(type, external_id=self.name(key))
+        if record is not None and record.get("externalId") != self.name(key):
+            # Keys that differ in case or blanks only are two keys to us; an upsert would merge them.
+            raise Rejected(
+                f"NetSuite takes {type} {record['id']} of {record.get('externalId')!r} for "
+                f"{self.name(key)!r}; give one of them another key, or link it in the crosswalk, then retry",
+                reason="duplicate",
+            )
+        return record
 
     async def _looked_up(self, type: RecordType, key: str) -> str | None:
         transaction = TRANSACTIONS.get(type)
         kind = f" AND type = {quoted(transaction)}" if transaction else ""
         table = "transaction" if transaction else type.lower()
-        rows = await self._client.query(
-            f"SELECT id FROM {table} WHERE {FIELDS[type]} = {quoted(key)}{kind} ORDER BY id"  # noqa: S608
+        found = await self._client.query(
+            f"SELECT id, {FIELDS[type]} AS ours FROM {table} "  # noqa: S608
+            f"WHERE {FIELDS[type]} = {quoted(key)}{kind} ORDER BY id"
         )
+        rows = [row for row in found if row.get("ours") == key]
         if len(rows) > 1:
             raise Rejected(
                 f"{type} {' and '.join(row['id'] for row in rows)} both bear {key}; delete one of them or "
@@ -75,12 +85,7 @@ class Records:
         return rows[0]["id"] if rows else None
 
     async def put(self, type: RecordType, key: str, body: dict[str, Any], *, once: str) -> str:
-        """Write a record under our key, as often as is asked; returns its id.
-
-        Directly by external id it is one upsert. Else the record is looked for first.
-        """
-        if self._jobs is None and not self.by_field:
-            return await self._client.upsert(type, self.name(key), body)
+        """Write a record under our key, as often as is asked; returns its id."""
         found = await self.find(type, key)
         if found is not None:
             return await self._client.change(type, str(found["id"]), body)

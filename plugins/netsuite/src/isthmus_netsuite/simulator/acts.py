@@ -40,6 +40,7 @@ class Acts:
             "limit_concurrency": self.limit_concurrency,
             "slow_jobs": self.slow_jobs,
             "forget_idempotency_keys": self.forget_idempotency_keys,
+            "fold_external_ids": self.fold_external_ids,
             "lag_search": self.lag_search,
             "shrink_pages": self.shrink_pages,
         }
@@ -185,6 +186,13 @@ class Acts:
         count = len(keys)
         keys.clear()
         return {"forgotten": count}
+
+    def fold_external_ids(self) -> Fields:
+        """External ids that differ in case, in blanks at the ends or in the form of an accent are taken for
+        the same."""
+        self._memory()["folded"] = True
+        self._books.fold_external_ids()
+        return {"folded": True}
 
     def lag_search(self, lag_s: float) -> Fields:
         """SuiteQL shows a change only ``lag_s`` after it was saved, under the stamp it was saved with."""

@@ -91,6 +91,8 @@ class NetSuiteSimulator(Simulator):
 
     def restore(self, state_file: Path) -> None:
         super().restore(state_file)
+        if self.memory.get("folded"):
+            self.books.fold_external_ids()
         self.books.reindex()
 
     def credentials(self) -> dict[str, Any]:

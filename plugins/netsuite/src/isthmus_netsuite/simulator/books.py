@@ -1,5 +1,6 @@
 """The account's records: numbering, external ids, periods, the sums NetSuite keeps itself."""
 
+import unicodedata
 from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime, timedelta
 from decimal import ROUND_HALF_UP, Decimal
@@ -34,6 +35,8 @@ class Books:
         self._next_id = next_id
         self._now = now
         self._by_external_id: dict[tuple[str, str], str] = {}
+        self.fold: Callable[[str], str] = str
+        """What external ids that are taken for the same have in common."""
         self._years: dict[int, list[Record]] = {}
         self.changed: dict[tuple[str, str], Record | None] = {}
         """Records SuiteQL's tables do not show yet; None for a deleted one."""
@@ -45,9 +48,13 @@ class Books:
         for record in self.ledger.all():
             self.changed[record.kind, record.id] = record
             if record.external_key is not None:
-                self._by_external_id[record.kind, record.external_key] = record.id
+                self._by_external_id[record.kind, self.fold(record.external_key)] = record.id
             if record.kind == "accountingPeriod" and self.is_base(record):
                 self._years.setdefault(int(record.fields["startDate"][:4]), []).append(record)
+
+    def fold_external_ids(self) -> None:
+        self.fold = lambda name: unicodedata.normalize("NFC", name).strip().casefold()
+        self.reindex()
 
     def today(self) -> date:
         return self._now().astimezone(self.zone).date()
@@ -58,7 +65,7 @@ class Books:
     def find(self, type: str, name: str) -> Record | None:
         """A record by internal id, or by ``eid:<external id>``."""
         if name.startswith("eid:"):
-            found = self._by_external_id.get((type, name[4:]))
+            found = self._by_external_id.get((type, self.fold(name[4:])))
             return None if found is None else self.ledger.get(type, found)
         return self.ledger.get(type, name)
 
@@ -74,7 +81,7 @@ class Books:
         external_key: str | None = None,
         body: Fields | None = None,
     ) -> Record:
-        if external_key is not None and (type, external_key) in self._by_external_id:
+        if external_key is not None and (type, self.fold(external_key)) in self._by_external_id:
             raise Problem(
                 400,
                 "USER_ERROR",
@@ -93,7 +100,7 @@ class Books:
             body=fields if body is None else body,
         )
         if external_key is not None:
-            self._by_external_id[type, external_key] = id
+            self._by_external_id[type, self.fold(external_key)] = id
         self.changed[type, id] = record
         return record
 
@@ -104,20 +111,20 @@ class Books:
 
     def rename(self, record: Record, external_key: str) -> None:
         """Give a record its external id, or another one."""
-        holder = self._by_external_id.get((record.kind, external_key))
+        holder = self._by_external_id.get((record.kind, self.fold(external_key)))
         if holder is not None and holder != record.id:
             raise Problem(
                 400, "USER_ERROR", f"A record with the external ID '{external_key}' already exists."
             )
         if record.external_key is not None:
-            self._by_external_id.pop((record.kind, record.external_key), None)
+            self._by_external_id.pop((record.kind, self.fold(record.external_key)), None)
         record.external_key = external_key
-        self._by_external_id[record.kind, external_key] = record.id
+        self._by_external_id[record.kind, self.fold(external_key)] = record.id
 
     def remove(self, record: Record) -> None:
         self.ledger.remove(record, at=self._now())
         if record.external_key is not None:
-            self._by_external_id.pop((record.kind, record.external_key), None)
+            self._by_external_id.pop((record.kind, self.fold(record.external_key)), None)
         self.changed[record.kind, record.id] = None
 
     # Periods
