@@ -40,10 +40,14 @@ class Described(Discover):
 
 
 def _other_fields(item: str, described: Mapping[str, Any], settings: SalesforceSettings) -> Iterator[Found]:
-    """Custom fields that are none of ours yet: ``names`` may say that one of them is."""
+    """The org's own fields that are none of ours yet: ``names`` may say that one of them is.
+
+    Those of a managed package have its namespace before their name, and cannot be called otherwise.
+    """
     ours = {settings.named(field) for field in settings.fields(item)}
     for field in described["fields"]:
-        if field["custom"] and field["name"] not in ours:
+        managed = field["name"].count("__") > 1
+        if field["custom"] and not managed and field["name"] not in ours:
             yield Found(entity=f"field of {item}", id=field["name"], name=field["label"], setting="names")
 
 

@@ -187,8 +187,8 @@ def summary(item: Object, version: str) -> dict[str, Any]:
     settable = item.name not in ("User", "Organization") and not item.name.endswith("__History")
     return {
         "name": item.name,
-        "label": item.name.removesuffix("__c").replace("_", " "),
-        "labelPlural": item.name.removesuffix("__c").replace("_", " ") + "s",
+        "label": _label(item.name),
+        "labelPlural": _label(item.name) + "s",
         "keyPrefix": item.prefix,
         "custom": item.name.endswith("__c"),
         "createable": settable,
@@ -205,10 +205,14 @@ def summary(item: Object, version: str) -> dict[str, Any]:
     }
 
 
+def _label(name: str) -> str:
+    return name.removeprefix("pse__").removesuffix("__c").replace("_", " ")
+
+
 def _described_field(field: Field) -> dict[str, Any]:
     return {
         "name": field.name,
-        "label": field.name.removesuffix("__c").replace("_", " "),
+        "label": _label(field.name),
         "type": field.type,
         "length": field.length,
         "custom": field.name.endswith("__c"),
