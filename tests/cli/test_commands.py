@@ -44,6 +44,7 @@ COMMANDS = [
     pytest.param(("event", "show", "1"), id="event show"),
     pytest.param(("event", "trace", "acme:p"), id="event trace"),
     pytest.param(("exception", "list"), id="exception list"),
+    pytest.param(("exception", "show", "1"), id="exception show"),
     pytest.param(("cursor", "show"), id="cursor show"),
 ]
 
@@ -64,7 +65,7 @@ def test_programs_get_the_same_as_json_and_as_lines(daemon: Daemon, command: tup
 def test_people_get_a_table_that_fits(daemon: Daemon, command: tuple[str, ...]) -> None:
     done = ask(daemon, *command)
     assert (done.returncode, done.stderr) == (0, "")
-    if command[:2] != ("event", "show"):
+    if command[1:2] != ("show",) or command[0] == "cursor":
         assert max(map(len, done.stdout.splitlines())) <= 110, "a line of words may be longer than the table"
 
 
@@ -134,6 +135,11 @@ def test_a_stream_is_read_again_and_what_is_known_is_not_counted_twice(daemon: D
         pytest.param(
             ("cursor", "rewind", "acme", "things", "--to-beginning"), "say why with --reason", id="no reason"
         ),
+        pytest.param(
+            ("exception", "edit", "1", "--set", "x", "--dry-run"), "write name=value", id="no change"
+        ),
+        pytest.param(("exception", "skip", "1", "--all"), "name exceptions, or --all", id="ids and all"),
+        pytest.param(("exception", "resolve", "1", "--receipt", "x"), "say why with --reason", id="no why"),
         pytest.param(("event", "list", "--since", "noon"), "--since 'noon' is no time", id="no time"),
     ],
 )
@@ -141,6 +147,29 @@ def test_a_wrong_use_is_told(daemon: Daemon, command: tuple[str, ...], says: str
     done = ask(daemon, *command)
     assert (done.returncode, done.stdout) == (2, "")
     assert says in done.stderr
+
+
+def test_an_edit_is_shown_before_it_is_made_and_never_of_money(daemon: Daemon) -> None:
+    (item,) = ask_json(daemon, "exception", "list")
+    edit = ("exception", "edit", str(item["id"]), "--dry-run", "--set")
+    done = ask(daemon, *edit, 'service="design"')
+    assert (done.returncode, done.stderr) == (1, "")
+    assert done.stdout.splitlines()[1].split() == ["service", "consulting", "design"]
+    refused = ask(daemon, *edit, "hours=1.00")
+    assert (refused.returncode, refused.stdout) == (1, "")
+    assert "hours is corrected where it comes from" in refused.stderr
+
+
+def test_an_exception_is_assigned_and_noted(daemon: Daemon) -> None:
+    (item,) = ask_json(daemon, "exception", "list")
+    number = str(item["id"])
+    assert (
+        ask(daemon, "exception", "assign", "dora", number).stdout
+        == "1 exceptions match, 1 assigned to dora\n"
+    )
+    assert ask(daemon, "exception", "note", number, "asked the vendor").returncode == 0
+    page = ask_json(daemon, "exception", "show", number)
+    assert (page["exception"]["owner"], page["notes"][0]["text"]) == ("dora", "asked the vendor")
 
 
 def test_a_retry_is_sent_once_and_a_second_refusal_is_an_exception_again(daemon: Daemon) -> None:

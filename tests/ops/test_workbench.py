@@ -5,16 +5,19 @@ from datetime import date
 from decimal import Decimal as D
 from typing import Any
 
+import msgspec
 import pytest
 
 from isthmus.app.gates import ChargeGate
 from isthmus.delivery.gate import NOT_SENT, NotSent
-from isthmus.events import ChargeDetermined, ChargePosted
+from isthmus.delivery.lane import Item
+from isthmus.delivery.recover import item_of
+from isthmus.events import ChargeDetermined, ChargePosted, CustomerChanged
 from isthmus.ops import workbench
 from isthmus.ops.errors import NotFound, Refused
 from isthmus.ops.selection import Selection
 from isthmus.ops.workbench import Site, Workbench
-from isthmus.store import audit, crosswalk, dead_letters, deliveries, log, receipts
+from isthmus.store import audit, crosswalk, dead_letters, deliveries, edits, log, receipts
 from isthmus.store.face import Store, Tx
 from isthmus.store.open import open_memory_store
 from tests.process.dying import Died, DyingStore, Moment
@@ -301,3 +304,82 @@ async def test_mutant_a_skip_without_a_receipt_would_be_sent_after_a_restart(
     (number,) = await bench.refused(charge(1))
     await bench.work.skip(these(number), by="ada", why="billed by hand")
     assert await bench.store.read(lambda tx: receipts.done_since(tx, LANE, 0)) == set()
+
+
+# Edited and sent again
+
+
+def renamed(number: int, name: str = "Harbour Logistics Holding AG") -> CustomerChanged:
+    return CustomerChanged(
+        source="crm",
+        occurred_at=NOW,
+        entity="de01",
+        customer=f"crm:{number}",
+        name=name,
+        currency="EUR",
+        revision=1,
+    )
+
+
+async def test_what_is_edited_is_sent_again_and_the_fact_stays_as_it_was_told(bench: Bench) -> None:
+    (number,) = await bench.refused(renamed(1), error_class="value")
+    shown = await bench.work.edit(number, {"name": "Harbour AG"}, by="ada", why="", dry_run=True)
+    assert shown.diff == {"name": ("Harbour Logistics Holding AG", "Harbour AG")}
+    assert await bench.states() == {number: "open"}
+    done = await bench.work.edit(number, {"name": "Harbour AG"}, by="ada", why="30 characters at most")
+    assert done.done.done == 1
+    assert await bench.states() == {number: "retrying"}
+    (item,) = await bench.store.read(lambda tx: due_items(tx))
+    assert msgspec.json.decode(item.payload)["name"] == "Harbour AG"
+    (told,) = await bench.store.read(lambda tx: log.by_seqs(tx, [1]))
+    assert b"Holding" in told.payload
+    page = await bench.work.show(number)
+    assert page.edit is not None
+    assert (page.edit.by, page.edit.reason) == ("ada", "30 characters at most")
+    (act,) = await bench.store.read(audit.page)
+    assert '"name":["Harbour Logistics Holding AG","Harbour AG"]' in act.detail
+
+
+def due_items(tx: Tx) -> list[Item]:
+    """What the lane takes next, as its actor looks it up."""
+    held = {each.seq: each for each in deliveries.due(tx, LANE, NOW, 10)}
+    changed = edits.of(tx, LANE, held)
+    return [item_of(row, held[row.seq], changed.get(row.seq)) for row in log.by_seqs(tx, held)]
+
+
+@pytest.mark.parametrize(
+    ("event", "changes", "says"),
+    [
+        pytest.param(renamed(1), {"nmae": "x"}, "customer.changed has no field 'nmae'; it has", id="a typo"),
+        pytest.param(renamed(1), {"customer": "crm:2"}, "customer says which fact it is", id="its key"),
+        pytest.param(renamed(1), {"revision": 2}, "revision says which fact it is", id="its revision"),
+        pytest.param(charge(1), {"amount": "1.00"}, "amount is corrected where it comes from", id="money"),
+        pytest.param(
+            charge(1), {"currency": "USD"}, "currency is corrected where it comes from", id="a currency"
+        ),
+        pytest.param(charge(1), {"posting_on": "soon"}, "posting_on", id="a value that is none"),
+    ],
+)
+async def test_what_may_not_be_edited_is_told_by_field(
+    bench: Bench, event: Any, changes: dict[str, Any], says: str
+) -> None:
+    (number,) = await bench.refused(event)
+    with pytest.raises(Refused, match=says):
+        await bench.work.edit(number, changes, by="ada", why="x")
+    assert await bench.states() == {number: "open"}
+
+
+async def test_what_may_have_arrived_is_not_edited(bench: Bench) -> None:
+    (number,) = await bench.refused(renamed(1), state="in_doubt", error_class="in_doubt")
+    with pytest.raises(Refused, match="may have arrived as it was"):
+        await bench.work.edit(number, {"name": "x"}, by="ada", why="x")
+
+
+async def test_an_edit_where_much_is_at_stake_needs_a_second_person(strict: Bench) -> None:
+    (number,) = await strict.refused(charge(1, "5000.00"))
+    done = await strict.work.edit(number, {"posting_on": "2026-11-01"}, by="ada", why="closed")
+    assert (done.done.done, done.done.proposed) == (0, 1)
+    assert await strict.store.read(lambda tx: edits.of(tx, LANE, [1])) == {}
+    await strict.work.approve(number, by="bob", why="agreed")
+    (edit,) = (await strict.store.read(lambda tx: edits.of(tx, LANE, [1]))).values()
+    assert msgspec.json.decode(edit.payload)["posting_on"] == "2026-11-01"

@@ -22,7 +22,7 @@ from isthmus.runtime.doorbell import Doorbell
 from isthmus.runtime.patience import wait_out
 from isthmus.sdk.connector import DeliveryClass, Receipt, Sink
 from isthmus.sdk.errors import Fatal, Rejected, Retryable, Throttled, Unmet, Unsure
-from isthmus.store import deliveries, intents, lanes, recovery
+from isthmus.store import deliveries, edits, intents, lanes, recovery
 from isthmus.store import log as event_log
 from isthmus.store.errors import ConstraintBroken, StoreError, StoreFull
 from isthmus.store.face import Store, Tx
@@ -186,7 +186,10 @@ class LaneActor:
                 held += recovery.look_ups_due(tx, lane.name, now, lane.window)
                 new = {each.seq: each for each in held if each.seq not in here}
                 if new:
-                    found.due = [item_of(row, new[row.seq]) for row in event_log.by_seqs(tx, new)]
+                    changed = edits.of(tx, lane.name, new)
+                    found.due = [
+                        item_of(row, new[row.seq], changed.get(row.seq)) for row in event_log.by_seqs(tx, new)
+                    ]
             found.next_due = recovery.next_due_after(tx, lane.name, now)
             if found.log_head > head and room >= self._holds // 2:
                 found.rows, found.scanned = event_log.read_after(tx, head, lane.kinds, room)

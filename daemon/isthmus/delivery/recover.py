@@ -8,7 +8,7 @@ from isthmus.delivery.attempt import class_of
 from isthmus.delivery.lane import Item
 from isthmus.delivery.settle import DOUBTS, open_work_item
 from isthmus.sdk.connector import DeliveryClass, Sink
-from isthmus.store import deliveries, intents, lanes, receipts, recovery
+from isthmus.store import deliveries, edits, intents, lanes, receipts, recovery
 from isthmus.store import log as event_log
 from isthmus.store.face import Tx
 
@@ -22,14 +22,23 @@ class Stood(msgspec.Struct, frozen=True, kw_only=True):
     settled: set[int]
 
 
-def item_of(row: event_log.Fact | event_log.LogRow, held: deliveries.Delivery | None = None) -> Item:
-    """A fact of the log as an item; ``held`` is its row among the deliveries, if it has one."""
+def item_of(
+    row: event_log.Fact | event_log.LogRow,
+    held: deliveries.Delivery | None = None,
+    edit: edits.Edit | None = None,
+) -> Item:
+    """A fact of the log as an item.
+
+    Args:
+        held: Its row among the deliveries, if it has one.
+        edit: What a person wants to be sent in its place.
+    """
     item = Item(
         seq=row.seq,
         event_id=row.id,
         subject=row.subject,
         recorded_at=row.recorded_at,
-        payload=row.payload,
+        payload=row.payload if edit is None else bytes(edit.payload),
     )
     if held is not None:
         item.row = True

@@ -85,6 +85,9 @@ class OneOrder(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """Resolve: the other system's record."""
     text: str = ""
     """Note: what was found out."""
+    changes: dict[str, Any] = {}
+    """Edit: fields of what is sent, as JSON values."""
+    dry_run: bool = False
 
 
 class ReplayOrder(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -204,6 +207,12 @@ def admin_app(desk: Desk, acts: Acts) -> ASGIApp:
         order = await _order(request, OneOrder)
         return await desk.work.approve(order.id, by=_who(request), why=order.why)
 
+    async def edit(request: Request) -> object:
+        order = await _order(request, OneOrder)
+        return await desk.work.edit(
+            order.id, order.changes, by=_who(request), why=order.why, dry_run=order.dry_run
+        )
+
     async def note(request: Request) -> object:
         order = await _order(request, OneOrder)
         return await desk.work.note(order.id, order.text, by=_who(request))
@@ -275,6 +284,7 @@ def admin_app(desk: Desk, acts: Acts) -> ASGIApp:
         ("POST", "/v1/exceptions/assign", assign),
         ("POST", "/v1/exceptions/resolve", resolve),
         ("POST", "/v1/exceptions/approve", approve),
+        ("POST", "/v1/exceptions/edit", edit),
         ("POST", "/v1/exceptions/note", note),
         ("POST", "/v1/events/replay", replay),
         ("POST", "/v1/db/backup", backup),

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from isthmus.store import dead_letters, deliveries
+from isthmus.store import dead_letters, deliveries, edits
 from isthmus.store import log as event_log
 from isthmus.store.face import Tx
 
@@ -66,6 +66,8 @@ class ExceptionPage(msgspec.Struct, frozen=True, kw_only=True):
     exception: ExceptionLine
     suggestion: str
     event: dict[str, Any] | None
+    edit: edits.Edit | None
+    """What is sent in place of the event."""
     tries: int
     """Failed tries of its delivery."""
     notes: list[dead_letters.Note]
@@ -104,13 +106,15 @@ def line(tx: Tx, letter: dead_letters.DeadLetter, owners: Mapping[str, str]) -> 
 
 def page(tx: Tx, letter: dead_letters.DeadLetter, owners: Mapping[str, str]) -> ExceptionPage:
     """A work item with all that is known of it."""
-    row = None
+    row, edit = None, None
     if letter.origin == "delivery" and letter.seq is not None:
         row = deliveries.get(tx, letter.lane_or_source, letter.seq)
+        edit = edits.of(tx, letter.lane_or_source, [letter.seq]).get(letter.seq)
     return ExceptionPage(
         exception=line(tx, letter, owners),
         suggestion=SUGGESTIONS.get(letter.error_class, "read the peer's words; mend the cause, then retry"),
         event=_event(tx, letter),
+        edit=edit,
         tries=0 if row is None else row.attempts,
         notes=dead_letters.notes(tx, letter.id),
         proposal=dead_letters.proposal(tx, letter.id),

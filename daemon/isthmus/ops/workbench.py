@@ -6,13 +6,14 @@ Two people at one exception: the first one wins, the second is told by whom it w
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
 from isthmus.delivery.gate import NOT_SENT
 from isthmus.delivery.settle import DOUBTS
 from isthmus.events.finance import ChargeDetermined, ChargePosted
+from isthmus.ops.editing import Change, edited
 from isthmus.ops.errors import NotFound, Refused
 from isthmus.ops.selection import (
     Done,
@@ -26,12 +27,12 @@ from isthmus.ops.selection import (
     still_open,
 )
 from isthmus.ops.work_items import ExceptionLine, ExceptionPage, line, page
-from isthmus.store import audit, crosswalk, dead_letters, deliveries, receipts
+from isthmus.store import audit, crosswalk, dead_letters, deliveries, edits, receipts
 from isthmus.store import log as event_log
 from isthmus.store.errors import CrosswalkConflict
 from isthmus.store.face import Store, Tx
 
-__all__ = ["Site", "Workbench"]
+__all__ = ["Edited", "Site", "Workbench"]
 
 PAGE = 500
 """Exceptions one transaction of a bulk act touches."""
@@ -48,6 +49,13 @@ class Site(msgspec.Struct, frozen=True, kw_only=True):
     """The connector instance of each lane."""
     holds: frozenset[str] = frozenset()
     """Lanes whose dead letters hold back their subject."""
+
+
+class Edited(msgspec.Struct, frozen=True, kw_only=True):
+    """What an edit changes, and what became of it."""
+
+    diff: dict[str, Change]
+    done: Done
 
 
 class Workbench:
@@ -159,6 +167,34 @@ class Workbench:
 
         return await self._each(Selection(ids=[number]), act, deliveries_only=True)
 
+    async def edit(
+        self, number: int, changes: Mapping[str, Any], *, by: str, why: str, dry_run: bool = False
+    ) -> Edited:
+        """Change fields of what is sent, and send it again; the fact in the log stays as it was told.
+
+        Raises:
+            NotFound: it is no open work item of a delivery.
+            Refused: a field may not be edited, or its value is wrong; or what is in doubt may have arrived.
+        """
+
+        def look(tx: Tx) -> dict[str, Change]:
+            letter = open_one(tx, number, deliveries_only=True)
+            self._look_before_editing(tx, letter)
+            return edited(_sent(tx, letter), changes)[1]
+
+        def act(tx: Tx, letter: dead_letters.DeadLetter) -> str:
+            look(tx)
+            if self._needs_second(tx, letter):
+                return self._propose(tx, letter, "edit", _json(changes), by, why)
+            self._edit(tx, letter, changes, by, why)
+            return "done"
+
+        diff = await self._store.read(look)
+        done = Done(matched=1, done=0, dry_run=True)
+        if not dry_run:
+            done = await self._each(Selection(ids=[number]), act, deliveries_only=True)
+        return Edited(diff=diff, done=done)
+
     async def approve(self, number: int, *, by: str, why: str) -> Done:
         """Carry out what another person proposed.
 
@@ -174,11 +210,14 @@ class Workbench:
             if proposal.by == by:
                 raise Refused(f"{by} proposed to {proposal.act} it; somebody else must approve")
             reason = f"{proposal.reason}; proposed by {proposal.by}, approved by {by}: {why}"
-            if proposal.act == "skip":
-                self._look_before_skipping(tx, letter, proposal.detail == "not there")
-                self._skip(tx, letter, by, reason)
-            else:
-                self._resolve(tx, letter, proposal.detail, by, reason)
+            match proposal.act:
+                case "skip":
+                    self._look_before_skipping(tx, letter, proposal.detail == "not there")
+                    self._skip(tx, letter, by, reason)
+                case "resolve":
+                    self._resolve(tx, letter, proposal.detail, by, reason)
+                case "edit":
+                    self._edit(tx, letter, msgspec.json.decode(proposal.detail), by, reason)
             return "done"
 
         return await self._each(Selection(ids=[number]), act)
@@ -265,7 +304,7 @@ class Workbench:
         self,
         tx: Tx,
         letter: dead_letters.DeadLetter,
-        act: Literal["skip", "resolve"],
+        act: Literal["skip", "resolve", "edit"],
         detail: str,
         by: str,
         why: str,
@@ -276,6 +315,26 @@ class Workbench:
         said = {"exception": letter.id, "act": act, "detail": detail, "reason": why}
         audit.append(tx, by, "exception.propose", said, at)
         return "proposed"
+
+    def _look_before_editing(self, tx: Tx, letter: dead_letters.DeadLetter) -> None:
+        row = deliveries.get(tx, *delivery_of(letter))
+        if row is not None and (row.state == "in_doubt" or row.error_class in DOUBTS):
+            raise Refused(
+                f"exception {letter.id} may have arrived as it was; look in {letter.lane_or_source}: resolve "
+                "it with the record's id, or retry it as it is"
+            )
+
+    def _edit(
+        self, tx: Tx, letter: dead_letters.DeadLetter, changes: Mapping[str, Any], by: str, why: str
+    ) -> None:
+        at = self._now()
+        lane, seq = delivery_of(letter)
+        payload, diff = edited(_sent(tx, letter), changes)
+        edits.put(tx, lane, seq, payload, by, why, at)
+        deliveries.revive(tx, lane, seq, at, hold_on_dead=lane in self._site.holds)
+        dead_letters.mark(tx, letter.id, "retrying", by, at, why)
+        dead_letters.drop_proposal(tx, letter.id)
+        audit.append(tx, by, "exception.edit", {"exception": letter.id, "diff": diff, "reason": why}, at)
 
     def _look_before_skipping(self, tx: Tx, letter: dead_letters.DeadLetter, not_there: bool) -> None:
         if letter.origin != "delivery" or not_there:
@@ -325,6 +384,18 @@ class Workbench:
         dead_letters.mark(tx, letter.id, state, by, at, why)
         dead_letters.drop_proposal(tx, letter.id)
         audit.append(tx, by, act, {"exception": letter.id, "reason": why}, at)
+
+
+def _sent(tx: Tx, letter: dead_letters.DeadLetter) -> bytes:
+    """What the lane sends for a work item: the fact, or its newest edit."""
+    lane, seq = delivery_of(letter)
+    known = edits.of(tx, lane, [seq]).get(seq)
+    (row,) = event_log.by_seqs(tx, [seq])
+    return row.payload if known is None else bytes(known.payload)
+
+
+def _json(changes: Mapping[str, Any]) -> str:
+    return msgspec.json.encode(dict(changes), order="sorted").decode()
 
 
 def _posted(event: ChargeDetermined, instance: str, receipt: str, at: datetime) -> ChargePosted:

@@ -50,7 +50,7 @@ class Note(msgspec.Struct, frozen=True):
 class Proposal(msgspec.Struct, frozen=True):
     """What one person wants to do about a work item and a second one must agree to."""
 
-    act: Literal["skip", "resolve"]
+    act: Literal["skip", "resolve", "edit"]
     detail: str
     at: datetime
     by: str

@@ -1,5 +1,6 @@
 """`isthmus exception`."""
 
+import json
 from typing import Annotated, Any, Literal
 
 from cyclopts import App, Parameter
@@ -13,7 +14,7 @@ __all__ = ["exception"]
 
 exception = App(
     name="exception",
-    help="What waits for a person: list, show, retry, skip, resolve, approve, assign, note.",
+    help="What waits for a person: list, show, retry, edit, skip, resolve, approve, assign, note.",
 )
 
 Ids = Annotated[list[int] | None, Parameter(help="Exceptions; see: isthmus exception list.")]
@@ -141,6 +142,47 @@ def exception_resolve(
     _need(reason)
     order = {"id": id, "receipt": receipt, "why": reason}
     return _told(ask("POST", "/v1/exceptions/resolve", config, order=order), "resolved", output)
+
+
+@exception.command(name="edit")
+def exception_edit(
+    id: int,
+    *,
+    set: Annotated[
+        list[str], Parameter(name="--set", negative=(), help="name=value; a value is JSON, or else a text.")
+    ],
+    reason: Reason = "",
+    dry_run: DryRun = False,
+    config: ConfigDir = None,
+    output: Output = "table",
+) -> int:
+    """Change fields of what is sent, and send it again; the fact in the log stays as it was told.
+
+    Money and what names the fact cannot be edited: they are corrected where they come from.
+
+    Example: isthmus exception edit 17 --set name="Harbour Ltd" --reason "the ERP takes 30 characters"
+    """
+    if not dry_run:
+        _need(reason)
+    changes = dict(_change(text) for text in set)
+    order = {"id": id, "changes": changes, "why": reason, "dry_run": dry_run}
+    result = ask("POST", "/v1/exceptions/edit", config, order=order)
+    if output != "table":
+        show_one(result, output)
+        return PROBLEMS if dry_run else 0
+    rows = [{"field": name, "was": was, "becomes": new} for name, (was, new) in result["diff"].items()]
+    show(rows, ["field", "was", "becomes"], output)
+    return _told(result["done"], "sent again", output)
+
+
+def _change(text: str) -> tuple[str, Any]:
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise Leave(USAGE, f"--set {text!r} is no change; write name=value")
+    try:
+        return name, json.loads(value)
+    except ValueError:
+        return name, value
 
 
 @exception.command(name="approve")

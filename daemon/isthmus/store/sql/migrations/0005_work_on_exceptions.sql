@@ -16,9 +16,20 @@ BEGIN SELECT RAISE(ABORT, 'a note is kept for good'); END;
 
 CREATE TABLE proposals (
   exception INTEGER PRIMARY KEY REFERENCES dead_letters (id),
-  act TEXT NOT NULL CHECK (act IN ('skip', 'resolve')),
+  act TEXT NOT NULL CHECK (act IN ('skip', 'resolve', 'edit')),
   detail TEXT NOT NULL,
   at TEXT NOT NULL,
   by TEXT NOT NULL,
   reason TEXT NOT NULL
 ) STRICT;
+
+-- What a lane sends in place of a fact; the fact itself stays in the log as it was told.
+CREATE TABLE edits (
+  lane TEXT NOT NULL,
+  seq INTEGER NOT NULL REFERENCES log (seq),
+  payload TEXT NOT NULL,
+  at TEXT NOT NULL,
+  by TEXT NOT NULL,
+  reason TEXT NOT NULL,
+  PRIMARY KEY (lane, seq)
+) STRICT, WITHOUT ROWID;
