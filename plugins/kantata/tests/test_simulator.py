@@ -78,6 +78,7 @@ async def test_pages_by_number_and_by_offset_hold_the_same_records(api: Any, do:
     offset = [await ids(api, "users", limit="3", offset=str(start)) for start in (0, 3, 6)]
     assert [id for page in numbered for id in page] == whole
     assert [id for page in offset for id in page] == whole
+    assert await ids(api, "users", offset="3") == whole, "an offset without a limit counts for nothing"
 
 
 async def test_only_hides_a_miss_and_a_path_does_not(api: Any, project: str) -> None:

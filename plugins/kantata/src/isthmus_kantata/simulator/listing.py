@@ -308,9 +308,12 @@ def listed(books: Books, name: str, params: Params) -> dict[str, Any]:
     for filter_name, fits in _filters(collection, params):
         rows = [row for row in rows if fits(books, row, params[filter_name])]
     rows = _sorted(collection, rows, params.get("order", ""))
-    per_page = min(PER_PAGE_MAX, max(1, _int(params, "limit", _int(params, "per_page", PER_PAGE))))
-    page = max(1, _int(params, "page", 1))
-    start = _int(params, "offset", (page - 1) * per_page)
+    # Only together do limit and offset replace page and per_page.
+    by_offset = "limit" in params and "offset" in params
+    asked = _int(params, "limit" if by_offset else "per_page", PER_PAGE)
+    per_page = min(PER_PAGE_MAX, max(1, asked))
+    page = 1 if by_offset else max(1, _int(params, "page", 1))
+    start = max(0, _int(params, "offset", 0)) if by_offset else (page - 1) * per_page
     body = envelope(name, rows[start : start + per_page], count=len(rows), page=page, per_page=per_page)
     _side_load(books, name, rows[start : start + per_page], params, body)
     return body
