@@ -151,13 +151,15 @@ def check_gate(said: list[BusinessEvent], books: Books, reference: Reference) ->
 
 
 def check_wholes(books: Books) -> None:
-    """The parts of hours at one price sum to the rounded whole, a part that waits for the cap included."""
+    """The parts of hours at one price sum to the rounded whole, once one that was not sent is made again."""
     parts: dict[tuple[str, str, str, Decimal], list[tuple[Decimal, Decimal, str]]] = {}
     for charge in books.standing.values():
         if charge.origin in ("time", "retainer_overage"):
             place = charge.origin_key, charge.contract, charge.line, charge.unit_price
             parts.setdefault(place, []).append((charge.quantity, charge.amount, charge.currency))
     for (key, *_, price), found in parts.items():
+        if key in books.holds and books.holds[key].reason != "cap_reached":
+            continue
         hours, amount = sum(part[0] for part in found), sum(part[1] for part in found)
         currency = found[0][2]
         exact = Fraction(hours) * Fraction(price) * 10 ** MINOR[currency]

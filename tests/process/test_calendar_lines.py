@@ -467,6 +467,19 @@ class TestOvertakenByAClose:
         assert ledger.tell("open 10")[0] == "a charge T 1.50 x 0.33 = 0.50"
         assert ledger.net("T") == D("1.16")
 
+    def test_what_stands_of_it_is_re_rated_all_the_same(self, ledger: Any) -> None:
+        ledger.sign(TimeAndMaterials(line="T", default_rate=D(100), cap_hours=D(2), overage="bill"))
+        ledger.tell("time a r1 3.00 10-05")
+        ledger.tell("close 10")
+        ledger.overtake(ledger.charges("a")[1])
+        dearer = TimeAndMaterials(line="T", default_rate=D(120))
+        assert ledger.amend(2, dearer, effective_on="10-01") == ["a hold period_closed 3.00"]
+        assert ledger.tell("open 10") == [
+            "a reverse T -200.00",
+            "a charge T 3.00 x 120 = 360.00",
+            "a release period_closed",
+        ]
+
     def test_a_charge_that_was_taken_back_meanwhile_needs_nothing(self, ledger: Any) -> None:
         ledger.sign(OVER)
         ledger.tell("time a r1 2.00 10-05")

@@ -19,6 +19,6 @@ ENDS: Mapping[str, str] = {
     "period_closed": "the period is reopened, or the contract's policy becomes next_open",
     "cap_reached": "a reversal makes room, or an amendment raises the cap",
     "bad_terms": "a newer revision of the contract",
-    "cap_below_billed": "corrections bring the net under the cap, or a newer revision of the contract",
+    "cap_below_billed": "corrections or a re-rating bring the net under the cap, or a newer revision comes",
 }
 """By reason of a hold: what makes the rules look again and decide otherwise."""

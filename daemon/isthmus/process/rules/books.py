@@ -242,6 +242,9 @@ class Books:
         )
         self.states.put(f"contract:{contract}", replace(row, totals={**row.totals, pot: new}))
 
+    def _forget_worked(self, fact: Fact, charge: Standing) -> None:
+        index.discard(self.states, worked_index(charge.contract, f"{charge.earned_on:%Y-%m}"), fact.seq)
+
     def _index_worked(self, fact: Fact, work: Work, contract: str) -> None:
         index.add(self.states, worked_index(contract, f"{work.done_on:%Y-%m}"), fact.seq, fact_key(fact))
         row = self._contract(contract)

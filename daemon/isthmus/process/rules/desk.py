@@ -20,7 +20,6 @@ from isthmus.process.rules.books import (
     fact_words,
     scheduled_index,
     unreleased_index,
-    worked_index,
 )
 from isthmus.process.rules.contracts import (
     NotBillable,
@@ -117,6 +116,7 @@ class Desk(Books):
         """Reverse what stands, newest first, and put ``work`` in its place, undetermined."""
         for charge in reversed(fact.charges):
             fact = self._reverse(fact, charge, why)
+            self._forget_worked(fact, charge)
         for consumed in fact.included:
             self._use(consumed.contract, consumed.lot, -consumed.hours)
             self.freed[consumed.contract, consumed.lot] = None
@@ -126,6 +126,8 @@ class Desk(Books):
     def reverse_one(self, fact: Fact, charge: Standing, why: str) -> Fact:
         """Reverse one of the fact's charges; its part of the work is undetermined again."""
         fact = self._reverse(fact, charge, why)
+        if len(fact.charges) == 1:
+            self._forget_worked(fact, charge)
         part = charge.quantity if charge.origin in HOURLY else charge.amount
         return replace(
             fact,
@@ -169,7 +171,6 @@ class Desk(Books):
             hours = charge.quantity if charge.origin in HOURLY else ZERO
             self._move(charge.contract, charge.pot, hours=-hours, amount=-charge.amount)
             self.freed[charge.contract, charge.pot] = None
-        index.discard(self.states, worked_index(charge.contract, f"{charge.earned_on:%Y-%m}"), fact.seq)
         if fact.deferred is not None and fact.deferred.charge == charge.charge:
             fact = deferral.take_back(self.out, fact, posting_on)
             index.discard(self.states, deferred_index(charge.contract), fact.seq)

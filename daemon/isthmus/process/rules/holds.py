@@ -50,7 +50,7 @@ def carry_on(
     Args:
         queues: Queues whose members wait for this cause; waiting corrections among them are carried out.
         fresh: Facts that were never determined.
-        held: Queues of which corrections wait on.
+        held: Queues whose held facts are looked at too, while corrections among them wait on.
     """
     states = desk.states
     waiting = [member for _, member in merge(*(index.walk(states, queue) for queue in queues))]
