@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Protocol
 
 import msgspec
 import trio
@@ -295,7 +295,15 @@ class Ledger(msgspec.Struct, frozen=True, kw_only=True):
     unfinished: int
 
 
-async def ledger(store: Store, firm: Firm) -> Ledger:
+class Office(Protocol):
+    """What a ledger is read of: where the state lies, and which lanes there are."""
+
+    state_dir: Path
+
+    def config(self) -> Config: ...
+
+
+async def ledger(store: Store, firm: Office) -> Ledger:
     names = [name for name, lane in firm.config().lanes.items() if lane.connector]
 
     def unit(tx: Tx) -> Ledger:
@@ -316,7 +324,7 @@ async def ledger(store: Store, firm: Firm) -> Ledger:
     return await store.read(unit)
 
 
-async def stopped_ledger(firm: Firm) -> Ledger:
+async def stopped_ledger(firm: Office) -> Ledger:
     """As `ledger`, of a daemon that does not run."""
     async with open_store(firm.state_dir, holder="test") as store:
         return await ledger(store, firm)
