@@ -17,7 +17,8 @@ from isthmus.events import (
     PeriodClosed,
     PeriodReopened,
 )
-from isthmus.sdk import Opened, Receipt, Retryable, Source
+from isthmus.sdk import Fatal, Opened, Receipt, Retryable, Source
+from isthmus.sdk.simulator import Fault, Match
 from isthmus.sdk.testing import SourceContract, read_all
 from isthmus_netsuite import source as source_module
 from isthmus_netsuite.client import Client
@@ -249,6 +250,42 @@ async def test_a_peer_that_repeats_a_page_ends_the_poll(
         simulator.suiteql.run = ignoring  # type: ignore[method-assign]
         with pytest.raises(Retryable, match="repeats itself"):
             await opened.source.pull("invoices", page.next)
+
+
+async def test_a_query_that_is_refused_parks_reading(simulator: NetSuiteSimulator, opened: Opened) -> None:
+    """Waiting does not help, and it is no bug of ours that the role lost a permission."""
+    assert opened.source is not None
+    body = {
+        "o:errorDetails": [
+            {"detail": "Record 'transaction' was not found.", "o:errorCode": "INVALID_PARAMETER"}
+        ]
+    }
+    suiteql = Match(path_prefix="/services/rest/query")
+    simulator.faults.add([Fault(fault="status", status=400, body=body, match=suiteql, times=4)])
+    for stream in opened.source.streams:
+        with pytest.raises(Fatal, match="run the probe") as caught:
+            await opened.source.pull(stream, None)
+        assert caught.value.peer_words == "INVALID_PARAMETER: Record 'transaction' was not found."
+
+
+async def test_rows_of_the_hour_told_twice_may_come_in_the_order_of_time(
+    simulator: NetSuiteSimulator, open_with: OpenWith, clock: Any
+) -> None:
+    """Whether NetSuite orders by its clock or by time, what it tells there is taken."""
+    async with open_with(page_size=2) as opened:
+        assert opened.source is not None
+        clock.now = datetime(2026, 11, 1, 8, 50, tzinfo=UTC)
+        first = bill(simulator, 1)
+        clock.advance(30 * 60)
+        second = bill(simulator, 1)
+        run = simulator.suiteql.run
+
+        def by_time(q: str, *given: Any, **more: Any) -> Any:
+            return run(q.replace("ORDER BY lastmodifieddate, id", "ORDER BY id"), *given, **more)
+
+        simulator.suiteql.run = by_time  # type: ignore[method-assign]
+        page = await opened.source.pull("invoices", None)
+    assert [event.key for event in page.events] == [f"netsuite:{id}" for id in first + second]
 
 
 async def test_a_line_that_somebody_spoilt_refuses_its_invoice_only(

@@ -12,6 +12,9 @@ from isthmus_netsuite.reading import Party, closed_ledgers, period_name
 OPEN_PERIOD_TRUSTED_S = 15.0
 """How long an open period is believed open; NetSuite itself refuses what comes in between."""
 
+IN_MAX = 1000
+"""Oracle takes no longer lists."""
+
 PARENTS_KEPT = 1000
 """How many jobs' customers are remembered from page to page."""
 
@@ -68,8 +71,9 @@ class Directory:
         wanted = set(entities)
         if len(self._parents) > PARENTS_KEPT:
             self._parents.clear()
-        if unknown := wanted - self._parents.keys():
-            where = f"id IN ({listed(unknown)})"
+        unknown = sorted(wanted - self._parents.keys())
+        for n in range(0, len(unknown), IN_MAX):
+            where = f"id IN ({listed(unknown[n : n + IN_MAX])})"
             async for row in self._client.walk("id, parent", "job", where=where, keys={"id": "id"}):
                 if "parent" in row:
                     self._parents[row["id"]] = row["parent"]

@@ -4,12 +4,13 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import TypeVar
+from zoneinfo import ZoneInfo
 
 import msgspec
 import trio
 
 from isthmus.events import BusinessEvent
-from isthmus.sdk import ConnectorError, Context, Link, Page, Refused, Retryable, Source
+from isthmus.sdk import ConnectorError, Context, Fatal, Link, Page, Refused, Rejected, Retryable, Source
 from isthmus_netsuite import reading
 from isthmus_netsuite.client import Client, Row
 from isthmus_netsuite.directory import Directory, listed, quoted
@@ -53,9 +54,16 @@ class NetSuiteSource(Source):
         self._ctx = ctx
 
     async def pull(self, stream: str, cursor: bytes | None) -> Page:
-        if stream == "periods":
-            return await self._periods(read_cursor(cursor, PeriodsCursor))
-        return await self._transactions(stream, read_cursor(cursor, Cursor))
+        try:
+            if stream == "periods":
+                return await self._periods(read_cursor(cursor, PeriodsCursor))
+            return await self._transactions(stream, read_cursor(cursor, Cursor))
+        except Rejected as error:
+            raise Fatal(
+                f"NetSuite refuses to be read: {error}; run the probe: a table, a column or a permission is "
+                "missing",
+                peer_words=error.peer_words,
+            ) from error
 
     async def _transactions(self, stream: str, cursor: Cursor) -> Page:
         """One page of a sweep, in the order (stamp, id), which no later change can reorder backwards."""
@@ -63,7 +71,7 @@ class NetSuiteSource(Source):
         if not cursor.sweeping and cursor.watermark:
             since = reread_from(cursor.watermark, self._settings.overlap_s, self._settings.zone)
         rows, more = await self._client.page(self._sweep(stream, since, cursor))
-        _require_order(rows, cursor)
+        _require_order(rows, cursor, self._settings.zone)
         page = _Reading(self._ctx.instance)
         if rows:
             await self._translate(stream, rows, page)
@@ -293,8 +301,10 @@ def _value(found: T | Exception) -> T:
     return found
 
 
-def _require_order(rows: Sequence[Row], cursor: Cursor) -> None:
+def _require_order(rows: Sequence[Row], cursor: Cursor, zone: ZoneInfo) -> None:
     """Check that a page goes on behind the cursor; a peer that ignores the condition would loop for ever.
+
+    The hour told twice is left out: there time may be in order while its stamps are not.
 
     Raises:
         Retryable: a row is not behind the one before it.
@@ -302,7 +312,7 @@ def _require_order(rows: Sequence[Row], cursor: Cursor) -> None:
     last = (cursor.stamp, cursor.id)
     for row in rows:
         at = (row["modified"], int(row["id"]))
-        if at <= last:
+        if at <= last and not told_twice(at[0], zone):
             raise Retryable(f"SuiteQL repeats itself: transaction {at[1]} of {at[0]} comes after {last}")
         last = at
 
