@@ -15,16 +15,9 @@ from isthmus.events import BusinessEvent, ChargeHeld, ScheduledInstallment, Sche
 from isthmus.sdk import (
     ConnectorError,
     Delivery,
-    DeliveryClass,
-    Receipt,
-    Retryable,
-    Sink,
-    Source,
-    Throttled,
-    Unsure,
 )
 from isthmus.sdk.simulator import Fault, Match
-from isthmus.sdk.testing import FakeContext
+from isthmus.sdk.testing import FakeContext, deliver_patiently, read_patiently
 from isthmus_kantata.simulator import KantataSimulator
 
 if TYPE_CHECKING:
@@ -76,23 +69,6 @@ def _deadline_s(fault: dict[str, Any]) -> float:
     return 0.3 if fault["fault"] == "drip" else 10.0
 
 
-async def persist(source: Source, stream: str) -> tuple[set[str], int]:
-    """Read a stream as the daemon does: what fails is pulled again from the same cursor."""
-    ids: set[str] = set()
-    cursor, failures = None, 0
-    while True:
-        try:
-            page = await source.pull(stream, cursor)
-        except (Retryable, Throttled) as error:
-            failures += 1
-            await trio.sleep(getattr(error, "retry_after_s", None) or 0)
-            continue
-        ids |= {event.id for event in page.events}
-        cursor = page.next
-        if not page.more:
-            return ids, failures
-
-
 @pytest.mark.parametrize("fault", READS)
 async def test_a_fault_at_any_request_of_a_read_costs_a_pull_and_no_fact(
     psa: Psa, simulator: KantataSimulator, lived: None, fault: dict[str, Any]
@@ -100,11 +76,11 @@ async def test_a_fault_at_any_request_of_a_read_costs_a_pull_and_no_fact(
     async with psa(page_size=2, deadline_s=_deadline_s(fault)) as opened:
         assert opened.source is not None
         for stream in STREAMS:
-            whole, _ = await persist(opened.source, stream)
+            whole, _ = await read_patiently(opened.source, stream)
             for skip in range(4):
                 planned = Fault(**fault, match=Match(method="GET"), skip=skip)
                 simulator.faults.faults[:] = [planned]
-                told, failures = await persist(opened.source, stream)
+                told, failures = await read_patiently(opened.source, stream)
                 assert told == whole, f"{stream}, request {skip + 1}"
                 if fault["fault"] != "drip":
                     assert failures <= planned.fired, f"{stream}, request {skip + 1}"
@@ -144,23 +120,6 @@ def story() -> Iterator[BusinessEvent]:
     yield from (RELEASED, PAID, VOIDED)
 
 
-async def settle(sink: Sink, delivery: Delivery) -> Receipt:
-    """Deliver as the daemon does: class A again, class B after a look; a refusal is a failure here."""
-    doubt = False
-    while True:
-        try:
-            if doubt and (found := await sink.find(delivery)) is not None:
-                return found
-            return await sink.deliver(delivery)
-        except Unsure:
-            doubt = sink.delivery_class(delivery.event) is DeliveryClass.B
-            await trio.sleep(4 * LATE_S)
-        except Throttled as error:
-            await trio.sleep(error.retry_after_s or 0)
-        except Retryable:
-            continue
-
-
 @pytest.mark.parametrize("fault", WRITES)
 async def test_a_fault_at_any_request_of_a_write_makes_nothing_twice(
     psa: Psa, simulator: KantataSimulator, context: FakeContext, fault: dict[str, Any]
@@ -171,7 +130,7 @@ async def test_a_fault_at_any_request_of_a_write_makes_nothing_twice(
             for skip in range(2):
                 simulator.faults.faults[:] = [Fault(**fault, skip=skip)]
                 delivery = Delivery(key=event.id, lane="psa", event=event)
-                context.keep((await settle(opened.sink, delivery)).links)
+                context.keep((await deliver_patiently(opened.sink, delivery, wait_s=4 * LATE_S)).links)
     simulator.faults.faults.clear()
     await trio.sleep(2 * LATE_S)
     kinds = ("Workspace", "Story", "BillingMilestone", "ExternalReference")

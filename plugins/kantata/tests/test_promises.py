@@ -33,6 +33,7 @@ from isthmus.sdk.testing import (
     FakeContext,
     LateCase,
     LateContract,
+    deliver_patiently,
     peak_of_reading,
 )
 from isthmus_kantata.connector import Kantata
@@ -329,17 +330,6 @@ def _reference(body: Any) -> Any:
     return fields["external_reference"]["service_model_ref"]
 
 
-async def patient(sink: Sink, delivery: Delivery) -> Receipt:
-    """As the daemon delivers class B: after a lost answer it waits, looks, and adopts or sends again."""
-    while True:
-        try:
-            return await sink.deliver(delivery)
-        except Unsure:
-            await trio.sleep(sink.worst_commit_s)
-            if (found := await sink.find(delivery)) is not None:
-                return found
-
-
 async def plainly(sink: Sink, delivery: Delivery) -> Receipt | None:
     """The mutant: a lost answer is taken for a failure, and tried again after a moment."""
     while True:
@@ -446,7 +436,7 @@ KINDS = ("Workspace", "Story", "BillingMilestone")
 
 async def test_of_a_thousand_lost_answers_none_is_made_twice(autojump_clock: object) -> None:
     events = [*projects(400), *contracts(300), *schedules(300)]
-    lost, missing, doubled = await lose_answers(events, KINDS, patient)
+    lost, missing, doubled = await lose_answers(events, KINDS, deliver_patiently)
     assert (missing, doubled) == (0, 0)
     assert lost >= 1_000
 

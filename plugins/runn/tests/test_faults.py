@@ -13,16 +13,9 @@ from isthmus.events import BusinessEvent
 from isthmus.sdk import (
     ConnectorError,
     Delivery,
-    DeliveryClass,
-    Receipt,
-    Retryable,
-    Sink,
-    Source,
-    Throttled,
-    Unsure,
 )
 from isthmus.sdk.simulator import Fault, Match
-from isthmus.sdk.testing import FakeContext
+from isthmus.sdk.testing import FakeContext, deliver_patiently, read_patiently
 from isthmus_runn.simulator import RunnSimulator
 from isthmus_runn.source import Plan
 
@@ -50,22 +43,6 @@ def _timeout_s(fault: dict[str, Any]) -> float:
     return 0.3 if fault["fault"] == "drip" else 10.0
 
 
-async def persist(source: Source, stream: str) -> set[str]:
-    """Read a stream as the daemon does: what fails is pulled again from the same cursor."""
-    ids: set[str] = set()
-    cursor = None
-    while True:
-        try:
-            page = await source.pull(stream, cursor)
-        except (Retryable, Throttled) as error:
-            await trio.sleep(getattr(error, "retry_after_s", None) or 0)
-            continue
-        ids |= {event.id for event in page.events}
-        cursor = page.next
-        if not page.more:
-            return ids
-
-
 @pytest.mark.parametrize("fault", FAULTS)
 async def test_a_fault_at_any_request_of_a_read_costs_a_pull_and_no_fact(
     runn: RunnSimulator, open_runn: OpenRunn, fault: dict[str, Any]
@@ -81,28 +58,12 @@ async def test_a_fault_at_any_request_of_a_read_costs_a_pull_and_no_fact(
             runn.faults.faults.clear()
             async with open_runn(timeout_s=_timeout_s(fault)) as opened:  # nothing is known from before
                 assert opened.source is not None
-                whole = await persist(opened.source, stream)
+                whole, _ = await read_patiently(opened.source, stream)
             runn.faults.add([Fault(**fault, match=Match(method="GET"), skip=skip)])
             async with open_runn(timeout_s=_timeout_s(fault)) as opened:
                 assert opened.source is not None
-                assert await persist(opened.source, stream) == whole, f"{stream}, request {skip + 1}"
-
-
-async def settle(sink: Sink, delivery: Delivery) -> Receipt:
-    """Deliver as the daemon does: class A again, class B after a look; a refusal is a failure here."""
-    doubt = False
-    while True:
-        try:
-            if doubt and (found := await sink.find(delivery)) is not None:
-                return found
-            return await sink.deliver(delivery)
-        except Unsure:
-            doubt = sink.delivery_class(delivery.event) is DeliveryClass.B
-            await trio.sleep(4 * LATE_S)
-        except Throttled as error:
-            await trio.sleep(error.retry_after_s or 0)
-        except Retryable:
-            continue
+                told, _ = await read_patiently(opened.source, stream)
+                assert told == whole, f"{stream}, request {skip + 1}"
 
 
 @pytest.mark.parametrize("fault", FAULTS)
@@ -116,7 +77,7 @@ async def test_a_fault_at_any_request_of_a_write_makes_nothing_twice(
             for skip in range(3):
                 runn.faults.faults[:] = [Fault(**fault, skip=skip)]
                 delivery = Delivery(key=event.id, lane="planner", event=event)
-                ctx.keep((await settle(opened.sink, delivery)).links)
+                ctx.keep((await deliver_patiently(opened.sink, delivery, wait_s=4 * LATE_S)).links)
     runn.faults.faults.clear()
     await trio.sleep(2 * LATE_S)
     kinds = ("client", "project", "person", "actual")

@@ -29,6 +29,7 @@ from isthmus.sdk.testing import (
     FakeContext,
     LateCase,
     LateContract,
+    deliver_patiently,
     peak_of_reading,
 )
 from isthmus_runn.connector import Runn
@@ -256,17 +257,6 @@ class Losing(httpx.AsyncBaseTransport):
         await self._inner.handle_async_request(request)
 
 
-async def patient(sink: Sink, delivery: Delivery) -> Receipt | None:
-    """As the daemon delivers class B: after a lost answer it waits, looks, and adopts or sends again."""
-    while True:
-        try:
-            return await sink.deliver(delivery)
-        except Unsure:
-            await trio.sleep(sink.worst_commit_s)
-            if (found := await sink.find(delivery)) is not None:
-                return found
-
-
 async def plainly(sink: Sink, delivery: Delivery) -> Receipt | None:
     """The mutant: a lost answer is taken for a failure, and tried again after a moment."""
     while True:
@@ -344,7 +334,9 @@ async def lose_answers(
 
 
 async def test_of_a_thousand_lost_answers_none_is_made_twice(autojump_clock: object) -> None:
-    lost, missing, doubled = await lose_answers([*customers(150), *projects(425), *people(425)], patient)
+    lost, missing, doubled = await lose_answers(
+        [*customers(150), *projects(425), *people(425)], deliver_patiently
+    )
     assert (missing, doubled) == (0, 0)
     assert lost >= 1_000
 

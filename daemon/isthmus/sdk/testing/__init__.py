@@ -12,6 +12,7 @@ from isthmus.sdk.testing.context import FakeContext
 from isthmus.sdk.testing.contracts import SinkCase, SinkContract, SourceContract, read_all
 from isthmus.sdk.testing.late import LateCase, LateContract
 from isthmus.sdk.testing.memory import peak_of_reading
+from isthmus.sdk.testing.patience import deliver_patiently, read_patiently
 from isthmus.sdk.testing.ways_out import ways_out
 
 __all__ = [
@@ -26,8 +27,10 @@ __all__ = [
     "cancel_at_every_await",
     "cancelled_at",
     "cancels",
+    "deliver_patiently",
     "nothing_left_open",
     "peak_of_reading",
     "read_all",
+    "read_patiently",
     "ways_out",
 ]
