@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 import pytest
+import trio
 
 from isthmus.sdk import Fatal, Opened, Retryable
 from isthmus_legacy_erp import tidy
@@ -240,6 +241,39 @@ def binary(path: Path, secret: Path) -> None:
     mark(path)
 
 
+def dangling(path: Path, secret: Path) -> None:
+    path.unlink()
+    path.symlink_to(path.with_name("nowhere"))
+
+
+def hard_link(path: Path, secret: Path) -> None:
+    """A regular file by every look at it; what is in it gives it away."""
+    path.unlink()
+    secret.write_bytes(b"hunter2".ljust(390))
+    path.hardlink_to(secret)
+    mark(path)
+
+
+def empty(path: Path, secret: Path) -> None:
+    path.write_bytes(b"")
+    mark(path)
+
+
+def more_behind(path: Path, secret: Path) -> None:
+    path.write_bytes(path.read_bytes() + b" " * 128 + b"\r\n")
+    mark(path)
+
+
+def zeros(path: Path, secret: Path) -> None:
+    path.write_bytes(path.read_bytes().replace(b"2026-01", b"2026\x0001"))
+    mark(path)
+
+
+def line_feeds(path: Path, secret: Path) -> None:
+    path.write_bytes(path.read_bytes().replace(b"\r\n", b"\n"))
+    mark(path)
+
+
 @pytest.mark.parametrize(
     ("harm", "words"),
     [
@@ -256,6 +290,12 @@ def binary(path: Path, secret: Path) -> None:
         pytest.param(other_company, "the header says company 'OTHER'", id="the file of another company"),
         pytest.param(twice, "second header", id="the same batch twice in one file"),
         pytest.param(binary, "does not end", id="noise"),
+        pytest.param(dangling, "it is a link", id="a link to nothing"),
+        pytest.param(hard_link, "does not end", id="a hard link to something else"),
+        pytest.param(empty, "cut off", id="an empty file, marked"),
+        pytest.param(more_behind, "is no tag", id="a record behind the trailer"),
+        pytest.param(zeros, "the trailer says hash_total", id="a NUL in a key"),
+        pytest.param(line_feeds, "no multiple of the record length", id="other line ends"),
     ],
 )
 async def test_a_bad_file_is_refused_whole_rejected_and_told_to_the_erp(
@@ -269,14 +309,35 @@ async def test_a_bad_file_is_refused_whole_rejected_and_told_to_the_erp(
     assert page.events == [], "nothing of it, and nothing that comes after it"
     assert [entry.place for entry in page.refused] == [first.name]
     assert words in page.refused[0].reason
-    assert b"hunter2" not in page.refused[0].raw
+    assert b"hunter2" not in page.refused[0].raw or harm is hard_link, "a link is never followed"
     assert closed(await bench.pull(opened, "periods")) == []
     assert first.name not in bench.files("inbound")
     assert [name for name in bench.files("reject") if name.startswith(first.name)]
     assert bench.path("ack", f"{first.name}.nak").exists()
-    assert secret.read_text() == "hunter2"
+    assert secret.read_text().strip() == "hunter2"
     bench.sim.run_jobs()
     assert closed(await bench.pull(opened, "periods")) == PERIODS, "the ERP sent it again"
+
+
+@pytest.mark.parametrize(
+    "harm",
+    [
+        pytest.param(fifo, id="a pipe, which would block"),
+        pytest.param(symlink, id="a link to a credential"),
+        pytest.param(folder, id="a folder"),
+        pytest.param(too_large, id="a terabyte"),
+    ],
+)
+async def test_a_marker_that_is_no_file_marks_nothing(
+    bench: Any, opened: Opened, tmp_path: Path, harm: Callable[[Path, Path], None]
+) -> None:
+    secret = tmp_path / "credential"
+    secret.write_text("hunter2")
+    first = drop(bench)[0]
+    harm(first.with_name(f"{first.name}.done"), secret)
+    with trio.fail_after(5), pytest.raises(Retryable, match="00000001 is missing or incomplete"):
+        await bench.pull(opened, "periods")
+    assert first.name in bench.files("inbound"), "it waits for a marker that is one"
 
 
 @pytest.mark.parametrize(
@@ -291,6 +352,11 @@ async def test_a_bad_file_is_refused_whole_rejected_and_told_to_the_erp(
         pytest.param("p" * 250 + ".dat", id="a very long name"),
         pytest.param("\udcff\udcfe.dat", id="a name that is no UTF-8"),
         pytest.param(".dat", id="a bare ending"),
+        pytest.param("periods_ACME_1_20261005T080000Z.dat", id="a short number"),
+        pytest.param("periods_ACME_00000001_20261005.dat", id="a day without its time"),
+        pytest.param("PERIODS_ACME_00000001_20261005T080000Z.dat", id="capitals"),
+        pytest.param("-rf.dat", id="an option"),
+        pytest.param("periods_ACME_00000001_20261005T080000Z.DAT", id="another ending"),
     ],
 )
 async def test_a_name_that_does_not_fit_is_never_opened_and_shown_by_the_probe(
