@@ -128,6 +128,12 @@ async def test_a_writer_in_place_would_be_found_out(bench: Any, monkeypatch: pyt
         pytest.param(OSError(5, "Input/output error"), Unsure, id="so may a broken one"),
         pytest.param(OSError(13, "Permission denied"), Fatal, id="missing rights need a person"),
         pytest.param(OSError(30, "Read-only file system"), Fatal, id="so does a read-only mount"),
+        pytest.param(OSError(1, "Operation not permitted"), Fatal, id="a file nobody may change"),
+        pytest.param(OSError(20, "Not a directory"), Fatal, id="a file where a folder was"),
+        pytest.param(OSError(40, "Too many levels of symbolic links"), Fatal, id="a folder that is a link"),
+        pytest.param(OSError(36, "File name too long"), Fatal, id="a name the file system does not take"),
+        pytest.param(OSError(116, "Stale file handle"), Unsure, id="a share that was away comes back"),
+        pytest.param(OSError(122, "Disk quota exceeded"), Unsure, id="a quota is raised"),
     ],
 )
 @pytest.mark.parametrize("call", PUT)

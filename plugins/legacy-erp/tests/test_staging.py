@@ -4,6 +4,7 @@ import contextlib
 import re
 import sqlite3
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from importlib import resources
@@ -127,6 +128,31 @@ async def test_a_sink_that_loads_again_under_a_new_number_would_be_found_out(
     execute(bench, "DROP TABLE isth_line")
     execute(bench, "ALTER TABLE copy RENAME TO isth_line")
     assert len(await lost_commits(bench, 10)) > 10
+
+
+async def test_a_load_that_outlasts_its_deadline_goes_on_and_is_found(
+    bench: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The thread is left to itself; what it commits later is the one batch there is."""
+    bench.know()
+    go_on, commit = threading.Event(), bench.steps.commit
+
+    def slowly(transaction: Any) -> None:
+        go_on.wait(10)
+        commit(transaction)
+
+    async with bench.open() as opened:
+        await bench.pull(opened, "responses")
+        monkeypatch.setattr("isthmus_legacy_erp.sink.WRITE_S", 0.2)
+        bench.steps.commit = slowly
+        (outcome,) = await bench.send(opened, bench.charge())
+        assert isinstance(outcome, Unsure)
+        monkeypatch.undo()
+        bench.steps.commit = commit
+        go_on.set()
+        (receipt,) = await bench.send(opened, bench.charge())
+        assert receipt.remote_id == "charges-ACME-00000001#1"
+    assert len(bench.rows("SELECT 1 FROM isth_line")) == 1
 
 
 async def test_a_batch_id_with_other_content_is_nobodys_success(bench: Any) -> None:
