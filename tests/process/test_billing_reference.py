@@ -47,6 +47,7 @@ EVERY = settings(
 """The same two thousand histories each time; with ``HISTORIES=50000`` in the environment, so many others."""
 
 
+@pytest.mark.timeout(1_200)  # forty seconds of a free core, or as many more histories as are asked for
 @EVERY
 @given(history=histories, disorder=st.integers(0, 2**32))
 def test_every_history_is_billed_as_the_reference_bills_it(
