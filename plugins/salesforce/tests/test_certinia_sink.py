@@ -485,7 +485,7 @@ async def test_a_record_that_is_gone_is_told_with_certinia_s_words(
     async with psa() as opened:
         await deliver(opened, ctx, *work.charges())
         sim.org.delete(only(sim, "pse__Expense__c"))
-        with pytest.raises(Rejected, match="1 records were refused") as refusal:
+        with pytest.raises(Rejected, match="refused records: 1") as refusal:
             await deliver(opened, ctx, released(["b:t0", "b:e"]))
     assert refusal.value.reason == "mapping"
     assert "ENTITY_IS_DELETED" in (refusal.value.peer_words or "")

@@ -393,3 +393,52 @@ async def test_a_field_the_user_may_not_edit_stops_writing_before_the_first_reco
         with pytest.raises(Fatal, match=r"Total__c that the user may not edit, Status__c that the user"):
             await sink_of(opened).deliver(paid())
     assert list(sim.ledger.of_kind("Invoice__c")) == []
+
+
+CONFUSABLE = [
+    pytest.param("erp:a", "erp:A", id="case"),
+    pytest.param("erp:1", "erp:01", id="a leading zero"),
+    pytest.param("erp:1", "erp:1 ", id="a blank at the end"),
+    pytest.param("erp:1", " erp:1", id="a blank at the beginning"),
+    pytest.param("erp:1 2", "erp:1  2", id="two blanks"),
+    pytest.param("erp:\u00fc", "erp:u\u0308", id="a letter in two parts"),
+    pytest.param("erp:1", "erp:1\x00", id="a NUL"),
+    pytest.param("erp:1", "erp:1\u200b", id="a blank without width"),
+    pytest.param("erp:1", "erp:\uff11", id="a wide digit"),
+    pytest.param("erp:'", "erp:\u2019", id="quotes"),
+    pytest.param("erp:%41", "erp:A", id="an escape"),
+]
+
+
+@pytest.mark.parametrize(("first", "second"), CONFUSABLE)
+@pytest.mark.parametrize("many", [False, True], ids=["one by one", "in a collection"])
+async def test_keys_that_look_alike_are_two_records_or_a_refusal_never_one(
+    sim: Salesforce, connect: Connect, first: str, second: str, many: bool
+) -> None:
+    facts = [paid(first, "60.10"), paid(second, "70.20")]
+    async with connect() as opened:
+        sink = sink_of(opened)
+        outcomes: list[Receipt | ConnectorError] = []
+        for batch in [facts] if many else [[fact] for fact in facts]:
+            outcomes += await sink.deliver_many(batch)
+    done = [outcome.remote_id for outcome in outcomes if isinstance(outcome, Receipt)]
+    assert len(done) == len(set(done)) == len(list(sim.ledger.of_kind("Invoice__c")))
+    assert all(isinstance(o, Receipt) or (isinstance(o, Rejected) and o.reason == "value") for o in outcomes)
+    assert held(sim, first).fields["Open_Amount__c"] == 60.1, "the second changed nothing of the first"
+
+
+async def test_a_key_without_regard_to_case_is_no_key(
+    sim: Salesforce, connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    right = Client.describe
+
+    async def lax(self: Client, item: str) -> dict[str, Any]:
+        described = await right(self, item)
+        for field in described["fields"]:
+            field["caseSensitive"] = False
+        return described
+
+    monkeypatch.setattr(Client, "describe", lax)
+    async with connect() as opened:
+        with pytest.raises(Fatal, match="Isthmus_Key__c that is not caseSensitive"):
+            await sink_of(opened).deliver(paid())

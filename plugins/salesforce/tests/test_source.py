@@ -561,3 +561,61 @@ async def test_links_of_the_server_to_another_host_are_refused(
         )
         with pytest.raises(Fatal, match="leaves"):
             await source_of(opened).pull("contracts", None)
+
+
+async def test_a_server_that_gives_one_page_for_ever_is_told_and_doubles_nothing(
+    sim: Salesforce, clock: Clock, connect: Connect
+) -> None:
+    ids = add_accounts(sim, 8)
+    clock.pass_s(1)
+    query = Match(path_prefix="/services/data/v64.0/queryAll")
+    async with connect(page_size=2) as opened:
+        source, cursor, events = source_of(opened), None, list[BusinessEvent]()
+        for _ in range(3):
+            page = await source.pull("accounts", cursor)
+            events, cursor = [*events, *page.events], page.next
+        third = [sim.ledger.get("Account", id) for id in ids[4:6]]
+        body = {"totalSize": 8, "done": True, "records": [record.fields for record in third if record]}
+        sim.faults.add([Fault(fault="wrong_body", body=body, match=query, times=5)])
+        for _ in range(5):
+            with pytest.raises(Retryable, match="not where the query asked"):
+                await source.pull("accounts", cursor)
+        rest, _ = await read_all(source, "accounts", cursor)
+    assert [event.key for event in (*events, *rest)] == [f"crm:{id}" for id in ids]
+
+
+async def test_a_locator_that_leads_to_itself_is_told(
+    sim: Salesforce, win: Win, clock: Clock, connect: Connect
+) -> None:
+    win()
+    clock.pass_s(1)
+    link = "/services/data/v64.0/query/01gLOOP-2000"
+    loop = {"totalSize": 9, "done": False, "nextRecordsUrl": link, "records": []}
+    async with connect() as opened:
+        await source_of(opened).pull("contracts", None)
+        lines = Fault(
+            fault="wrong_body", body=loop, match=Match(path_prefix="/services/data/v64.0/query"), skip=1
+        )
+        onward = Fault(fault="wrong_body", body=loop, match=Match(path_prefix=link), times=50)
+        sim.faults.add([onward, lines])
+        with pytest.raises(Retryable, match="again and again"):
+            await source_of(opened).pull("contracts", None)
+    assert onward.fired < 5
+
+
+@pytest.mark.parametrize(
+    ("rows", "fine"),
+    [
+        pytest.param([(1, "A"), (1, "B"), (2, "A")], True, id="in order"),
+        pytest.param([(1, "b"), (1, "A")], True, id="ids of one stamp in the server's own order"),
+        pytest.param([(2, "A"), (1, "A")], False, id="a stamp that goes back"),
+        pytest.param([(0, "X"), (1, "A")], False, id="the row it should lie behind"),
+        pytest.param([(-1, "A")], False, id="a row before that"),
+        pytest.param([(9, "A")], False, id="a row after the window"),
+    ],
+)
+def test_a_page_must_lie_where_it_was_asked_for(rows: list[tuple[int, str]], fine: bool) -> None:
+    here = sweep.Sweep(until=NOON + timedelta(seconds=9), at=NOON, id="X")
+    places = [(NOON + timedelta(seconds=n), id) for n, id in rows]
+    with nullcontext() if fine else pytest.raises(Retryable):
+        sweep.check_order(places, here)

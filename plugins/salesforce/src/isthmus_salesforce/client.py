@@ -1,5 +1,6 @@
 """Salesforce's wire: login, queries, upserts. Shapes are theirs; nothing is known of events here."""
 
+import unicodedata
 from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
@@ -15,6 +16,7 @@ from isthmus.sdk import (
     Context,
     Fatal,
     Http,
+    Rejected,
     Reply,
     Retryable,
     Throttled,
@@ -126,9 +128,10 @@ class Client:
         """
         for last_try in (False, True):
             batch = await self.query(soql)
-            found = list(batch.records)
+            found, seen = list(batch.records), set[str]()
             try:
                 while batch.next is not None:
+                    _check_new(batch.next, seen)
                     batch = self._batch(await self._read(batch.next))
                     found.extend(batch.records)
             except Retryable as error:
@@ -149,6 +152,8 @@ class Client:
                 yield record
             if not batch.records or (batch.next is None and len(batch.records) < size):
                 return
+            if str(batch.records[-1]["Id"]) == last:
+                raise Retryable(f"a page of {item} does not lie behind {last}")
             last = str(batch.records[-1]["Id"])
 
     async def upsert(self, item: str, field: str, key: str, body: Mapping[str, Any]) -> Upserted:
@@ -157,6 +162,7 @@ class Client:
         Raises:
             Unsure: no answer, or one that does not prove the write.
         """
+        check_key(key)
         path = f"{self._base}/sobjects/{item}/{field}/{quote(key, safe='')}"
         reply = await self._send("PATCH", path, dict(body), key=field)
         if reply.status == 204:
@@ -299,6 +305,19 @@ def quoted(text: str) -> str:
     return f"'{escaped}'"
 
 
+def check_key(key: str) -> None:
+    """
+    Raises:
+        Rejected: Salesforce would keep another text, so that two of our keys could become one.
+    """
+    if key != " ".join(key.split()) or unicodedata.normalize("NFC", key) != key or not key.isprintable():
+        raise Rejected(
+            f"the key {key!r} would not stay as it is in Salesforce: it has blanks at its ends, several in a "
+            "row, signs that do not show, or letters in two parts",
+            reason="value",
+        )
+
+
 def number(value: object) -> Decimal | None:
     """A number of an answer. Doubles come in Java's form, ``1.0E7`` for ten million.
 
@@ -318,6 +337,16 @@ def number(value: object) -> Decimal | None:
             raise ValueError(f"{value!r} is out of range")
         return Decimal(0)
     return Decimal(f"{read:f}")
+
+
+def _check_new(link: str, seen: set[str]) -> None:
+    """
+    Raises:
+        Retryable: the server gave this link before, so that following it would never end.
+    """
+    if link in seen:
+        raise Retryable(f"the answer leads to {link} again and again")
+    seen.add(link)
 
 
 def _json_of_write(reply: Reply) -> Any:

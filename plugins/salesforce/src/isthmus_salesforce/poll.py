@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from isthmus.events import BusinessEvent
-from isthmus.sdk import Context, Link, Page, Refused, Source
+from isthmus.sdk import Context, Link, Page, Refused, Retryable, Source
 from isthmus_salesforce import sweep
 from isthmus_salesforce.client import Batch, Client, check_budget
 from isthmus_salesforce.fields import STREAMS, Stream
@@ -59,6 +59,11 @@ class Polled(Source):
         here = sweep.begun(begun, self._ctx.now(), self._settings)
         batch = await self._client.query(sweep.soql(stream, read, here, self._settings), deleted=True)
         rows = [self._row(read, record) for record in batch.records]
+        try:
+            places = [(row.stamp, row.id) for row in rows]
+        except Untranslatable as error:
+            raise Retryable(f"the answer is no query result: {error}") from error
+        sweep.check_order(places, here)
         told = Told(self._settings.api_version)
         await self.tell(stream, rows, told)
         return self._page(here, batch, rows, told)

@@ -14,6 +14,8 @@ from isthmus_salesforce.client import Client
 from isthmus_salesforce.fields import KEY, WRITTEN
 from isthmus_salesforce.settings import SalesforceSettings
 
+KEY_FLAGS = ("externalId", "unique", "caseSensitive")
+"""Without case, the keys ``erp:a`` and ``erp:A`` would be one record."""
 REMEDY = "create it, or say with names what it is called; check the user's field-level security"
 
 
@@ -66,7 +68,7 @@ def problems(item: str, described: Mapping[str, Any], settings: SalesforceSettin
     wanted = [settings.named(field) for field in settings.fields(item) if "." not in field]
     found = [f"no field {name}" for name in wanted if name not in known]
     if KEY in settings.fields(item) and (key := known.get(settings.named(KEY))):
-        found += [f"{key['name']} that is not {flag}" for flag in ("externalId", "unique") if not key[flag]]
+        found += [f"{key['name']} that is not {flag}" for flag in KEY_FLAGS if not key.get(flag)]
     skipped = {"CurrencyIsoCode"} if settings.currency else set()
     for field in WRITTEN.get(item, ()):
         name = settings.named(field)

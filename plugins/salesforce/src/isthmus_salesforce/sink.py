@@ -18,7 +18,7 @@ from isthmus.sdk import (
     Unmet,
     Unsure,
 )
-from isthmus_salesforce.client import Client, Upserted, number, one_of, select
+from isthmus_salesforce.client import Client, Upserted, check_key, number, one_of, select
 from isthmus_salesforce.locks import OneByOne
 from isthmus_salesforce.schema import Schema
 from isthmus_salesforce.settings import SalesforceSettings
@@ -116,6 +116,7 @@ class Invoices(Sink):
             Rejected: the org cannot hold it.
         """
         settings = self._settings
+        check_key(event.invoice)
         if settings.currency is not None and event.currency != settings.currency:
             raise Rejected(
                 f"{event.invoice} is in {event.currency}, the org has only {settings.currency}",

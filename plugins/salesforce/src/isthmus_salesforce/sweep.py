@@ -5,12 +5,13 @@ id, and continues behind the last row it saw. Rows with one stamp are told apart
 visible late are met by the overlap. Stamps have whole seconds, so a second is read only when it is over.
 """
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, time, timedelta
 from typing import Any
 
 import msgspec
 
-from isthmus.sdk import Fatal
+from isthmus.sdk import Fatal, Retryable
 from isthmus_salesforce.client import quoted, select
 from isthmus_salesforce.fields import Stream
 from isthmus_salesforce.settings import SalesforceSettings
@@ -57,6 +58,25 @@ def begun(sweep: Sweep, now: datetime, settings: SalesforceSettings) -> Sweep:
         since = datetime.combine(settings.read_from, time(), UTC)
     until = (now - timedelta(seconds=settings.settle_s)).astimezone(UTC).replace(microsecond=0)
     return Sweep(reached=sweep.reached, since=since, until=until)
+
+
+def check_order(rows: Sequence[tuple[datetime, str]], sweep: Sweep) -> None:
+    """Only stamps are compared: in which order ids of one stamp come is the server's own.
+
+    Args:
+        rows: Stamp and id of each row of a page.
+
+    Raises:
+        Retryable: the page repeats the row it should lie behind, or is not in order within its window:
+            reading on from it would never end, or pass rows by.
+    """
+    assert sweep.until is not None, "a sweep that was begun has an end"
+    reached = sweep.at or sweep.since
+    for stamp, id in rows:
+        early = reached is not None and stamp < reached
+        if early or stamp >= sweep.until or (stamp, id) == (sweep.at, sweep.id):
+            raise Retryable(f"{id} of {stamp.isoformat()} is not where the query asked for it")
+        reached = stamp
 
 
 def after_page(

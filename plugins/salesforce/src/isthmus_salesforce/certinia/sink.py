@@ -38,7 +38,7 @@ from isthmus.sdk import (
     Unsure,
 )
 from isthmus_salesforce.certinia import bodies
-from isthmus_salesforce.client import Client, Upserted, one_of, quoted, select
+from isthmus_salesforce.client import Client, Upserted, check_key, one_of, quoted, select
 from isthmus_salesforce.fields import KEY
 from isthmus_salesforce.locks import OneByOne
 from isthmus_salesforce.schema import Schema
@@ -119,7 +119,7 @@ class Engagements(Sink):
         account = await self._account(event.customer)
         deal = self._own_id(event.project, "006")
         body = bodies.project_body(event, self._certinia, account=account, deal=deal)
-        id = await self._upsert_project(event.project, body, [account])
+        id = await self._upsert_project(event.project, body, [account], new=True)
         return _project_receipt(event.project, id, "new")
 
     async def _move_project(self, event: ProjectStageChanged) -> Receipt:
@@ -127,7 +127,7 @@ class Engagements(Sink):
         held = await self._need_project(event.project)
         body = bodies.stage_body(event.stage, self._certinia)
         if held.keyed:
-            id = await self._upsert_project(event.project, body, [held.id])
+            id = await self._upsert_project(event.project, body, [held.id], new=False)
         else:
             (outcome,) = await self._update([(PROJECT, held.id, body)])
             _raise_worst([outcome])
@@ -136,12 +136,16 @@ class Engagements(Sink):
             raise Unsure(f"{event.project}: the answer names {id}, the project with our key is {held.id}")
         return Receipt(remote_id=id, detail=f"stage {body['pse__Stage__c']}")
 
-    async def _upsert_project(self, key: str, body: Mapping[str, Any], parents: Iterable[str]) -> str:
+    async def _upsert_project(
+        self, key: str, body: Mapping[str, Any], parents: Iterable[str], *, new: bool
+    ) -> str:
         named = self._settings.named
         async with self._parents.on(parents):
             answer = await self._client.upsert(named(PROJECT), named(KEY), key, self._in_their_names(body))
-        if answer.id is not None:
+        if answer.id is not None and (new is False or answer.created is not False):
             return answer.id
+        if answer.id is not None:
+            raise Unsure(f"{key}: the answer names {answer.id}, but no project had our key a moment ago")
         # An old API version does not name what it changed.
         held = await self._project(key)
         if held is None:
@@ -198,6 +202,8 @@ class Engagements(Sink):
         await self._schema.ensure(PROJECT, MILESTONE)
         project = await self._need_project(event.project)
         terms = [t for line in event.lines if isinstance(line, Milestones) for t in line.milestones]
+        for term in terms:
+            check_key(term.milestone)
         held = await self._milestones(terms)
         ids: dict[str, str] = {}
         async with self._parents.on([project.id]):
@@ -329,7 +335,7 @@ def _raise_worst(outcomes: Iterable[Upserted | ConnectorError]) -> None:
         first = errors[0]
         words = "; ".join(dict.fromkeys(error.peer_words or str(error) for error in errors))
         reason = first.reason if isinstance(first, Rejected) else "other"
-        raise Rejected(f"{len(errors)} records were refused: {first}", reason=reason, peer_words=words)
+        raise Rejected(f"refused records: {len(errors)}; the first: {first}", reason=reason, peer_words=words)
 
 
 def _proven(key: str, outcome: Upserted | ConnectorError, held: str | None) -> str:
@@ -339,8 +345,8 @@ def _proven(key: str, outcome: Upserted | ConnectorError, held: str | None) -> s
         Unsure: it is another one.
     """
     assert isinstance(outcome, Upserted) and outcome.id is not None, "refusals were raised before"
-    if held is not None and outcome.id != held:
-        raise Unsure(f"{key}: the answer names {outcome.id}, the record is {held}")
+    if (held is not None and outcome.id != held) or (held is None and outcome.created is False):
+        raise Unsure(f"{key}: the answer names {outcome.id}, the record is {held or 'none'}")
     return outcome.id
 
 

@@ -200,7 +200,7 @@ class Org:
             raise not_found(message)
         if field.name == "Id":
             return self.get(item, value)
-        held = self._by_key.get((item.name, field.name, value), [])
+        held = self._by_key.get((item.name, field.name, value.strip()), [])
         found = [record for record in held if not record.fields["IsDeleted"]]
         if len(found) > 1:
             raise SeveralMatch([record.id for record in found])
@@ -384,7 +384,7 @@ class Org:
     def _text(self, field: Field, value: Any) -> str:
         if not isinstance(value, str | int | float) or isinstance(value, bool):
             raise TypeError(field.name)
-        text = str(value)
+        text = str(value).strip()
         if field.type == "reference":
             return self._reference(field, text)
         if field.restricted and text not in field.choices:

@@ -222,6 +222,7 @@ def _described_field(field: Field) -> dict[str, Any]:
         "externalId": field.external_id,
         "idLookup": field.external_id or field.name == "Id",
         "unique": field.unique,
+        "caseSensitive": field.unique,
         "restrictedPicklist": field.restricted,
         "picklistValues": [
             {"value": value, "label": value, "active": True, "defaultValue": False} for value in field.choices
