@@ -161,6 +161,24 @@ async def test_what_was_moved_out_of_the_range_is_looked_up_and_not_ended(
     assert events == []
 
 
+async def test_many_that_were_moved_are_all_looked_up(
+    psa: Psa, do: Act, clock: Clock, project: str, consultant: str
+) -> None:
+    """More than one look-up may name; one of them is really gone."""
+    days = {"start": "2026-11-09", "end": "2026-11-13"}
+    made = [
+        do("add_allocation", workspace=project, user=consultant, hours=8, **days)["id"] for _ in range(405)
+    ]
+    async with psa() as opened:
+        _, cursor = await read(opened, "allocation_removals")
+        clock.move(hours=1)
+        do("delete_allocation", allocation=made[7])
+        for id in made[:7] + made[8:]:
+            do("change_allocation", allocation=id, start="2026-06-01", end="2026-06-05")
+        events, _ = await read(opened, "allocation_removals", cursor)
+    assert [event.assignment for event in events] == [f"psa:{made[7]}"]
+
+
 async def test_removals_are_looked_for_now_and_then(psa: Psa, clock: Clock, week: dict[str, Any]) -> None:
     async with psa(removals_every_s=600) as opened:
         _, cursor = await read(opened, "allocation_removals")

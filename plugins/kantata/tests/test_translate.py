@@ -17,7 +17,7 @@ from isthmus.events import (
     TimeUnapproved,
 )
 from isthmus.sdk import Secret
-from isthmus_kantata import translate
+from isthmus_kantata import outward, translate
 from isthmus_kantata.settings import KantataSettings
 from isthmus_kantata.translate import Teller, Untranslatable
 
@@ -333,7 +333,7 @@ def test_a_new_project_carries_its_key_in_the_call_that_makes_it() -> None:
         budget=Decimal("20000.50"),
         starts_on=date(2026, 10, 1),
     )
-    sent = translate.workspace_of(event, settings(status_keys={"active": 310}))["workspace"]
+    sent = outward.workspace_of(event, settings(status_keys={"active": 310}))["workspace"]
     assert sent["external_reference"]["service_model_ref"] == "crm:006"
     assert (sent["status_key"], sent["price"], sent["start_date"]) == (310, 20001, "2026-10-01")
 
@@ -403,6 +403,6 @@ def paid(open_amount: str) -> PaymentReceived:
     ],
 )
 def test_how_an_invoice_shows_on_its_project(
-    event: translate.Invoiced, before: str | None, status: str, message: str
+    event: outward.Invoiced, before: str | None, status: str, message: str
 ) -> None:
-    assert translate.invoice_line(event, before) == (status, message)
+    assert outward.invoice_line(event, before) == (status, message)

@@ -79,12 +79,12 @@ class Allocations(Reader):
                     continue  # refused where its change is told
                 if row["id"] in watch.gone:
                     back.append(row)
-        missing = [id for id, known in watch.open.items() if id not in there and known.ends_on >= since]
-        async for listing in self._client.named("workspace_allocations", "only", missing, {}):
-            for row in listing.rows:
-                if row["id"] in missing:  # it is only out of the range now
-                    missing.remove(row["id"])
-        for id in missing:
+        absent = [id for id, known in watch.open.items() if id not in there and known.ends_on >= since]
+        moved: set[str] = set()  # only out of the range now
+        async for listing in self._client.named("workspace_allocations", "only", absent, {}):
+            moved.update(listing.ids)
+        ended = [id for id in absent if id not in moved]
+        for id in ended:
             got.events.append(
                 translate.allocation_ended(
                     self._teller,
@@ -94,7 +94,7 @@ class Allocations(Reader):
                 )
             )
         await self._tell(back, got, seen_at=now)
-        gone = [id for id in watch.gone if id not in there] + missing
+        gone = [id for id in watch.gone if id not in there] + ended
         following = Watch(swept=now, open=there, gone=gone[-GONE_MAX:])
         return got.page(following, more=False)
 

@@ -184,17 +184,6 @@ class Client:
             )
         return listing.rows[0], listing
 
-    async def remove(self, path: str) -> None:
-        """Delete one record; that it is gone already is as good.
-
-        Raises:
-            Unsure: no answer.
-            Rejected: Kantata keeps it, in its own words.
-        """
-        reply = await self._ask("DELETE", path)
-        if not reply.ok and reply.status != 404:
-            raise fate(reply, write=True)
-
     async def _ask(self, method: str, path: str, **options: Any) -> Reply:
         """One call, when its budgets allow it.
 

@@ -37,7 +37,7 @@ from isthmus.sdk import (
     Unmet,
     Unsure,
 )
-from isthmus_kantata import translate
+from isthmus_kantata import outward
 from isthmus_kantata.client import Client, Row
 from isthmus_kantata.references import References, one_each
 from isthmus_kantata.schedule import Schedules
@@ -126,7 +126,7 @@ class Provisioning(Sink):
         found = await self._find_project(event.project)
         if found is not None:
             return found
-        body = translate.workspace_of(event, self._settings)
+        body = outward.workspace_of(event, self._settings)
         row, listing = await self._client.write(
             "POST", "workspaces", "workspaces", body, include="external_references"
         )
@@ -149,7 +149,7 @@ class Provisioning(Sink):
 
     async def _move(self, event: ProjectStageChanged) -> Receipt:
         workspace = await self._workspace(event.project)
-        key = translate.status_key_of(self._settings, event.stage)
+        key = outward.status_key_of(self._settings, event.stage)
         row, _ = await self._client.write(
             "PUT", f"workspaces/{workspace}", "workspaces", {"workspace": {"status_key": key}}
         )
@@ -191,7 +191,7 @@ class Provisioning(Sink):
         story = {
             "workspace_id": int(workspace),
             "story_type": "milestone",
-            **translate.milestone_of(term),
+            **outward.milestone_of(term),
             "external_reference": reference,
         }
         row, listing = await self._client.write(
@@ -205,7 +205,7 @@ class Provisioning(Sink):
 
     async def _change_milestone(self, story: Row, term: MilestoneTerm) -> Row:
         row, _ = await self._client.write(
-            "PUT", f"stories/{story['id']}", "stories", {"story": translate.milestone_of(term)}
+            "PUT", f"stories/{story['id']}", "stories", {"story": outward.milestone_of(term)}
         )
         if row["id"] != story["id"] or _differs(row, term):
             raise Unsure(

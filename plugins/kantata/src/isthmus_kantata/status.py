@@ -18,7 +18,7 @@ from isthmus.events import (
     PaymentReceived,
 )
 from isthmus.sdk import Context, Link, Receipt, Rejected, Unmet
-from isthmus_kantata import translate
+from isthmus_kantata import outward
 from isthmus_kantata.client import Row
 from isthmus_kantata.references import References
 
@@ -50,7 +50,7 @@ class Statuses:
     async def judged(self, event: Judged) -> Receipt:
         """What billing decided about a piece of work."""
         place = await self._place(event)
-        line = translate.charge_line(event)
+        line = outward.charge_line(event)
         ref = event.charge if isinstance(event, ChargeDetermined) else event.origin_key
         kept = await self._show(place, ref, line)
         links = []
@@ -68,7 +68,7 @@ class Statuses:
         shown = await self._references.on(*place)
         if shown is not None and shown.get("service_model_ref") != event.charge:
             return Receipt(remote_id=shown["id"], detail="a newer decision is shown")
-        line = translate.charge_line(event)
+        line = outward.charge_line(event)
         kept = await self._show(place, event.charge, line)
         return Receipt(remote_id=kept["id"], detail=f"{line.state}: {line.message}")
 
@@ -106,7 +106,7 @@ class Statuses:
             raise Unmet(f"project {event.project} is not in Kantata yet")
         return Place("Workspace", workspace, f"{name}:{event.origin_key}")
 
-    async def _show(self, place: Place, ref: str, line: translate.Line) -> Row:
+    async def _show(self, place: Place, ref: str, line: outward.Line) -> Row:
         fields = {
             "service_name": place.service_name,
             "service_model": MODEL,
@@ -135,7 +135,7 @@ class Statuses:
                 )
             raise Unmet(f"invoice {event.invoice} is not shown in Kantata yet")
         before = next((row for row in known if str(row["subject_id"]) == workspace), None)
-        status, message = translate.invoice_line(event, before.get("external_message") if before else None)
+        status, message = outward.invoice_line(event, before.get("external_message") if before else None)
         kept = await self._references.keep(
             "Workspace",
             workspace,

@@ -1,4 +1,4 @@
-"""Kantata's records to canonical facts and back; pure functions, no clock, no I/O.
+"""Kantata's records to canonical facts; pure functions, no clock, no I/O. The way back is `outward`.
 
 Kantata keeps no version numbers and stamps whole seconds. The revision of an entry or an expense is
 therefore made of the newest stamp of the record and of its submission, and, within one second, of the
@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from decimal import ROUND_HALF_UP, Decimal
 from hashlib import blake2b
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 from zoneinfo import ZoneInfo
 
 import msgspec
@@ -18,20 +18,10 @@ import msgspec
 from isthmus.events import (
     AssignmentChanged,
     AssignmentEnded,
-    ChargeDetermined,
-    ChargeHeld,
-    ChargePosted,
-    ChargeReleased,
-    ChargeWaived,
     ExpenseValidated,
     ExpenseWithdrawn,
-    InvoiceReleased,
-    InvoiceVoided,
     MilestoneAchieved,
     MilestoneReopened,
-    MilestoneTerm,
-    PaymentReceived,
-    ProjectCreated,
     ProjectStageChanged,
     ResourceChanged,
     TimeApproved,
@@ -42,8 +32,6 @@ from isthmus_kantata.settings import KantataSettings, ServiceField
 
 Row = Mapping[str, Any]
 Stage = Literal["planned", "active", "on_hold", "completed", "cancelled"]
-Invoiced = InvoiceReleased | InvoiceVoided | PaymentReceived
-Judged = ChargeDetermined | ChargePosted | ChargeWaived | ChargeHeld | ChargeReleased
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _PER_DAY = Decimal("0.000001")
@@ -495,89 +483,6 @@ def work_days(starts_on: date, ends_on: date) -> int:
 
 def _millis(at: datetime) -> int:
     return (at - _EPOCH) // timedelta(milliseconds=1)
-
-
-def workspace_of(event: ProjectCreated, settings: KantataSettings) -> dict[str, Any]:
-    """The body that creates a project, its reference inside, so that one call makes both."""
-    fields: dict[str, Any] = {
-        "title": event.name,
-        "description": f"Project {event.project} of customer {event.customer}",
-        "creator_role": "consultant",
-        "budgeted": event.currency is not None,
-        "require_time_approvals": True,
-        "require_expense_approvals": True,
-        "status_key": status_key_of(settings, event.stage),
-        "external_reference": {
-            "service_name": settings.service_name,
-            "service_model": "Project",
-            "service_model_ref": event.project,
-            "status": "successful",
-        },
-    }
-    if event.currency is not None:
-        fields["currency"] = event.currency
-        fields["price"] = int((event.budget or Decimal(0)).quantize(Decimal(1), rounding=ROUND_HALF_UP))
-    if event.starts_on is not None:
-        fields["start_date"] = event.starts_on.isoformat()
-    return {"workspace": fields}
-
-
-def milestone_of(term: MilestoneTerm) -> dict[str, Any]:
-    """What a contract says about a milestone: its title, and its day where it has one."""
-    due = {"due_date": term.planned_on.isoformat()} if term.planned_on is not None else {}
-    return {"title": term.title, **due}
-
-
-def status_key_of(settings: KantataSettings, stage: str) -> int:
-    return settings.status_keys.get(stage, STATUS_KEYS[stage])
-
-
-def invoice_line(event: Invoiced, before: str | None) -> tuple[str, str]:
-    """``external_status`` and ``external_message`` that show an invoice's state on its project.
-
-    Args:
-        before: the message shown so far; a payment knows neither number nor total and keeps them.
-    """
-    match event:
-        case InvoiceReleased():
-            head = f"Invoice {event.number}, total {event.total} {event.currency}"
-            return "released", f"{head}, open {event.total} {event.currency}"
-        case InvoiceVoided():
-            head = f"Invoice {event.number}, total {event.amount} {event.currency}"
-            return "voided", f"{head}, voided on {event.on}"
-        case PaymentReceived():
-            head = before.partition(", open ")[0] if before else f"Invoice {event.invoice}"
-            status = "paid" if event.open_amount <= 0 else "partly_paid"
-            return status, f"{head}, open {event.open_amount} {event.currency}"
-
-
-class Line(NamedTuple):
-    """What a reference says: ``sync`` is pending, successful or failed."""
-
-    sync: str
-    state: str
-    message: str
-
-
-def charge_line(event: Judged) -> Line:
-    """Where a piece of work stands, in words for whoever booked it."""
-    match event:
-        case ChargeDetermined(reverses=None):
-            priced = f"{event.quantity} x {event.unit_price} = {event.amount} {event.currency}"
-            return Line("pending", "charged", f"{priced}, for {event.posting_on:%Y-%m}; not in the books yet")
-        case ChargeDetermined():
-            return Line(
-                "pending", "reversed", f"{event.amount} {event.currency} taken back; not in the books yet"
-            )
-        case ChargePosted():
-            booked = f"{event.amount} {event.currency}, in {event.system} as {event.remote_id}"
-            return Line("successful", "posted", f"{booked}, {event.posted_on}")
-        case ChargeWaived():
-            return Line("successful", "not_billed", event.reason)
-        case ChargeHeld():
-            return Line("failed", "held", f"{event.reason}: {event.detail}")
-        case ChargeReleased():
-            return Line("pending", "released", f"no longer held for {event.reason}")
 
 
 def day_of(row: Row, field: str) -> date:
