@@ -89,6 +89,18 @@ def test_the_books_are_proven_while_the_daemon_runs_on(daemon: Daemon) -> None:
     assert ask(daemon, "audit", "verify").stdout.startswith("the books are whole: ")
 
 
+def test_a_month_with_held_work_is_a_no_go_and_is_not_signed_blindly(daemon: Daemon) -> None:
+    done = ask(daemon, "close", "check", "2026-10")
+    assert done.returncode == 1
+    assert done.stdout.splitlines()[1].split()[:4] == ["held", "no_project", "1", "2.5"]
+    assert done.stdout.splitlines()[-1] == "2026-10: no-go; its period is open in the receivables"
+    refused = ask(daemon, "close", "sign", "2026-10", "--reason", "month end")
+    assert (refused.returncode, refused.stdout) == (1, "")
+    assert "2026-10 is not ready: 1 things stand in the way" in refused.stderr
+    assert ask(daemon, "close", "check", "October").returncode == 1
+    assert ask(daemon, "close", "check", "2026-09", "--entity", "acme-us").returncode == 0
+
+
 def test_a_process_that_does_not_run_is_a_wrong_use(daemon: Daemon) -> None:
     done = ask(daemon, "audit", "replay", "--process", "burn")
     assert (done.returncode, done.stdout) == (2, "")

@@ -210,6 +210,12 @@ def test_each_charge_carries_the_dimensions_of_its_entity(demo: Run) -> None:
     assert named == {("acme-us", "Delivery"), ("acme-de", None)}
 
 
+def test_the_month_can_be_closed(demo: Run) -> None:
+    for entity in ("acme-us", "acme-de"):
+        report = demo.ask("close", "check", "2026-10", "--entity", entity)
+        assert (report["ready"], report["closed"], report["lines"]) == (True, True, [])
+
+
 def test_a_change_order_shows_where_each_step_stands(demo: Run) -> None:
     (amended,) = demo.ask("event", "list", "--kind", "contract.amended")
     shown = demo.isthmus("event", "trace", amended["subject"], "--offline", "--all").stdout

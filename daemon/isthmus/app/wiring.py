@@ -76,7 +76,9 @@ def _lane(name: str, config: LaneConfig, instance: str, kinds: set[str]) -> Lane
 def site(config: Config) -> Site:
     """What the workbench must know of the configuration."""
     lanes = {name: given for name, given in config.lanes.items() if given.connector is not None}
+    billing = [name for name, given in config.lanes.items() if given.process == "billing"]
     return Site(
+        billing=billing[0] if billing else "billing",
         owners=config.control.owners,
         second_person_above=config.control.second_person_above,
         instances={name: str(given.connector) for name, given in lanes.items()},

@@ -27,6 +27,7 @@ __all__ = [
     "Acts",
     "BackupOrder",
     "CheckQuery",
+    "CloseQuery",
     "EventQuery",
     "ExceptionOrder",
     "ExceptionQuery",
@@ -35,6 +36,7 @@ __all__ = [
     "ReplayOrder",
     "ResumeOrder",
     "RewindOrder",
+    "SignOrder",
     "admin_app",
 ]
 
@@ -114,6 +116,21 @@ class CheckQuery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     """Look at the file; ``full`` compares every index with its table."""
 
     full: bool = False
+
+
+class CloseQuery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Whether a period can be closed."""
+
+    entity: str | None = None
+
+
+class SignOrder(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Record who found a period ready."""
+
+    period: str
+    entity: str | None = None
+    why: str = ""
+    anyway: bool = False
 
 
 class RewindOrder(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -243,6 +260,15 @@ def admin_app(desk: Desk, acts: Acts) -> ASGIApp:
     async def check(request: Request) -> object:
         return await desk.check(full=_query(request, CheckQuery).full)
 
+    async def close_check(request: Request) -> object:
+        return await desk.close_report(request.path_params["period"], _query(request, CloseQuery).entity)
+
+    async def close_sign(request: Request) -> object:
+        order = await _order(request, SignOrder)
+        return await desk.sign_close(
+            order.period, order.entity, by=_who(request), why=order.why, anyway=order.anyway
+        )
+
     async def cursors(request: Request) -> object:
         return await desk.cursors()
 
@@ -289,6 +315,8 @@ def admin_app(desk: Desk, acts: Acts) -> ASGIApp:
         ("POST", "/v1/events/replay", replay),
         ("POST", "/v1/db/backup", backup),
         ("GET", "/v1/db/check", check),
+        ("GET", "/v1/close/{period}", close_check),
+        ("POST", "/v1/close/sign", close_sign),
         ("GET", "/v1/cursors", cursors),
         ("POST", "/v1/cursors/rewind", rewind),
         ("POST", "/v1/resume", resume),

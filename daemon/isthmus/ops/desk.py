@@ -13,6 +13,8 @@ import msgspec
 import trio
 
 from isthmus.ops.books import Books, books
+from isthmus.ops.closing import KINDS as CLOSE_KINDS
+from isthmus.ops.closing import CloseReport, Closing
 from isthmus.ops.errors import NotFound, Refused
 from isthmus.ops.explain import Explanation, explain
 from isthmus.ops.replaying import Replay, Wanted, replay_page
@@ -64,6 +66,7 @@ class LogPage(msgspec.Struct, frozen=True, kw_only=True):
 LOG_PAGE_MAX = 2000
 EXPLAINED_MAX = 200
 """More origins than anybody reads: a project's, not an invoice's."""
+CLOSE_PAGE = 2000
 CHECK_S = 900.0
 """How long a look at the whole file may take."""
 SCAN = 20_000
@@ -110,6 +113,7 @@ class Desk:
         self._now = now
         self._ring = ring
         self._anchors = anchors
+        self._site = site or Site()
         self.work = Workbench(store, now=now, ring=ring, site=site)
 
     async def events(
@@ -311,6 +315,50 @@ class Desk:
         except LookupError as error:
             raise NotFound(str(error)) from error
 
+    async def close_report(self, period: str, entity: str | None = None) -> CloseReport:
+        """Whether a period can be closed, and what stands in the way.
+
+        Raises:
+            Refused: ``period`` is no month.
+        """
+        try:
+            closing = Closing(period, entity)
+        except ValueError as error:
+            raise Refused(f"{period!r} is no period; write it as 2026-10") from error
+        upto, head = 0, await self._store.read(event_log.head)
+        while upto < head:
+            start = upto
+            rows, upto = await self._store.read(
+                lambda tx, start=start: event_log.read_after(tx, start, CLOSE_KINDS, CLOSE_PAGE)  # type: ignore[misc]
+            )
+            for row in rows:
+                closing.apply(row.seq, row.event())
+            await trio.lowlevel.checkpoint()
+        at, billing = self._now(), self._site.billing
+
+        def unit(tx: Tx) -> CloseReport:
+            settled = {seq: state for seq in closing.unposted if (state := _settled(tx, seq))}
+            return closing.report(upto=upto, billing=lanes.position(tx, billing), settled=settled, at=at)
+
+        return await self._store.read(unit)
+
+    async def sign_close(
+        self, period: str, entity: str | None = None, *, by: str, why: str, anyway: bool = False
+    ) -> CloseReport:
+        """Record in the audit trail who found a period ready, and what was seen.
+
+        Raises:
+            Refused: it is not ready, and nobody said to sign it anyway.
+        """
+        report = await self.close_report(period, entity)
+        if not report.ready and not anyway:
+            count = sum(line.count for line in report.lines)
+            raise Refused(f"{period} is not ready: {count} things stand in the way; see: isthmus close check")
+        seen = msgspec.to_builtins(report)
+        detail = {"period": period, "entity": entity, "reason": why, "anyway": anyway, "seen": seen}
+        await self._store.write(lambda tx: audit.append(tx, by, "close.sign", detail, report.at))
+        return report
+
     async def back_up(self, target: Path | None, *, by: str) -> Copy:
         """Back the store up while it works; the copy counts when it was opened and found sound.
 
@@ -377,3 +425,14 @@ def _arrivals(tx: Tx, seq: int) -> list[Arrival]:
         for each in deliveries.of_event(tx, seq)
     ]
     return got + stuck
+
+
+def _settled(tx: Tx, seq: int) -> str | None:
+    """How the delivery of a charge stands that no ERP has posted; None while it is simply under way."""
+    if receipts.of_event(tx, seq):
+        return "done"
+    states = {each.state for each in deliveries.of_event(tx, seq)}
+    for state in ("dead", "in_doubt", "blocked"):
+        if state in states:
+            return state
+    return "retrying" if states else None

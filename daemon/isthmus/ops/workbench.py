@@ -47,6 +47,8 @@ class Site(msgspec.Struct, frozen=True, kw_only=True):
     """The amount, in any currency, above which an act needs a second person; None: never."""
     instances: Mapping[str, str] = {}
     """The connector instance of each lane."""
+    billing: str = "billing"
+    """The lane billing runs in."""
     holds: frozenset[str] = frozenset()
     """Lanes whose dead letters hold back their subject."""
 

@@ -4,6 +4,7 @@ from cyclopts import App
 
 from isthmus.cli.commands.audit import audit
 from isthmus.cli.commands.billing import billing
+from isthmus.cli.commands.close import close
 from isthmus.cli.commands.config import config
 from isthmus.cli.commands.connectors import connector
 from isthmus.cli.commands.cursors import cursor
@@ -22,5 +23,5 @@ app = App(
 )
 for command in (run, simulate, demo, status, resume):
     app.command(command)
-for group in (event, exception, connector, cursor, config, billing, audit, db):
+for group in (event, exception, connector, cursor, config, billing, close, audit, db):
     app.command(group)
