@@ -42,7 +42,7 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True):
 PLACES = ("o:errorPath", "o:errorQueryParam", "o:errorHeader", "o:errorUrlPath", "o:urlPath")
 
 
-class _Rule(msgspec.Struct, frozen=True):
+class Rule(msgspec.Struct, frozen=True):
     """A row of the table: all that is given must fit one detail; the first row that fits decides."""
 
     status: int | None
@@ -52,22 +52,22 @@ class _Rule(msgspec.Struct, frozen=True):
 
 
 TABLE = [
-    _Rule(429, "", "", "throttled"),
-    _Rule(None, "(SSS_REQUEST_LIMIT|REQUEST_LIMIT|CONCURRENCY_LIMIT)_EXCEEDED.*", "", "throttled"),
-    _Rule(401, "", "", "fatal"),
-    _Rule(None, "INVALID_LOGIN.*", "", "fatal"),
-    _Rule(403, "", "", "fatal"),
-    _Rule(None, "INSUFFICIENT_PERMISSION", "", "fatal"),
-    _Rule(None, "IDEMPOTENCY_ERROR", "", "unsure"),
-    _Rule(None, "RCRD_HAS_BEEN_CHANGED|RCRD_LOCKED.*|RECORD_LOCKED.*", "", "retryable"),
-    _Rule(None, "", r"\bperiods?\b.*\b(clos|lock|not open)|\b(closed|locked)\b.*\bperiods?\b", "period"),
-    _Rule(None, "", r"\bno (open )?accounting period\b", "period"),
-    _Rule(None, "DUP_.*|UNIQUE_.*", "", "duplicate"),
-    _Rule(None, "", r"already exists|already in use", "duplicate"),
-    _Rule(404, "", "", "missing"),
-    _Rule(None, "NONEXISTENT_ID|RCRD_DSNT_EXIST|INVALID_KEY_OR_REF", "", "missing"),
-    _Rule(400, "", r"invalid field value .* for the following field|invalid .*reference", "missing"),
-    _Rule(400, "", "", "value"),
+    Rule(429, "", "", "throttled"),
+    Rule(None, "(SSS_REQUEST_LIMIT|REQUEST_LIMIT|CONCURRENCY_LIMIT)_EXCEEDED.*", "", "throttled"),
+    Rule(401, "", "", "fatal"),
+    Rule(None, "INVALID_LOGIN.*", "", "fatal"),
+    Rule(403, "", "", "fatal"),
+    Rule(None, "INSUFFICIENT_PERMISSION", "", "fatal"),
+    Rule(None, "IDEMPOTENCY_ERROR", "", "unsure"),
+    Rule(None, "RCRD_HAS_BEEN_CHANGED|RCRD_LOCKED.*|RECORD_LOCKED.*", "", "retryable"),
+    Rule(None, "", r"\bperiods?\b.*\b(clos|lock|not open)|\b(closed|locked)\b.*\bperiods?\b", "period"),
+    Rule(None, "", r"\bno (open )?accounting period\b", "period"),
+    Rule(None, "DUP_.*|UNIQUE_.*", "", "duplicate"),
+    Rule(None, "", r"already exists|already in use", "duplicate"),
+    Rule(404, "", "", "missing"),
+    Rule(None, "NONEXISTENT_ID|RCRD_DSNT_EXIST|INVALID_KEY_OR_REF", "", "missing"),
+    Rule(400, "", r"invalid field value .* for the following field|invalid .*reference", "missing"),
+    Rule(400, "", "", "value"),
 ]
 
 
@@ -98,12 +98,13 @@ def error_of(reply: Reply, *, write: bool) -> ConnectorError:
     words = problem.words or reply.words()
     text = f"NetSuite answered {reply.status}: {words[:300]}"
     for rule in TABLE:
-        if any(_fits(rule, reply.status, detail) for detail in problem.details):
+        if any(fits(rule, reply.status, detail) for detail in problem.details):
             return _made(rule.fate, text, words)
     return fate_of(reply, write=write, words=words)
 
 
-def _fits(rule: _Rule, status: int, detail: Detail) -> bool:
+def fits(rule: Rule, status: int, detail: Detail) -> bool:
+    """Whether a row of the table is about one detail of an answer."""
     return (
         (rule.status is None or rule.status == status)
         and (not rule.code or re.fullmatch(rule.code, detail.code) is not None)
