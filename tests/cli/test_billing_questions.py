@@ -44,7 +44,8 @@ def test_an_entry_that_is_not_billed_is_told_why_and_what_would_change_it(daemon
     lines = done.stdout.splitlines()
     assert lines[:2] == [
         "acme:1",
-        "  2.5 held: no_project, project acme:p is not known; it ends when the project is created",
+        "  2.5 held: no_project, project acme:p is not known; sign its contract, or correct the entry; "
+        "it ends when the project is created",
     ]
     assert [line.split("  ")[1] for line in lines if line.startswith("20")] == [
         "time.approved",

@@ -43,7 +43,8 @@ class Hints:
                 listing = await self._client.list("subscribed_events", params, size=2)
             except Fatal as error:
                 self._refused = True
-                self._ctx.log.warning("no hints, every poll reads whole: %s", error)
+                # Every poll reads whole from now on.
+                self._ctx.log.warning("hints.refused", extra={"reason": str(error)})
                 return None
             except Retryable:
                 return None

@@ -41,7 +41,9 @@ class NetSuite(Connector):
         )
         budget = Budget(
             settings.concurrency,
-            lambda limit: ctx.log.debug("netsuite.concurrency_lowered", extra={"limit": limit}),
+            lambda limit: ctx.log.debug(
+                "netsuite.concurrency_lowered", extra={"reason": f"{limit} at a time now"}
+            ),
         )
         async with ctx.http(settings.origin, limits=limits) as anonymous:
             auth: Auth
