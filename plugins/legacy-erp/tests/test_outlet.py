@@ -174,3 +174,73 @@ def test_however_many_gaps_there_are_the_cursor_stays_small_and_covers_them(seed
     assert len(gaps) <= GAPS_MAX
     covered = {n for gap in gaps for n in range(gap.first, gap.last + 1)}
     assert set(range(1, max(ids))) - ids <= covered
+
+
+ROW = {
+    "id": 1,
+    "company": "ACME",
+    "kind": "payment",
+    "ref": "P1",
+    "invoice_no": "I1",
+    "issued_on": "2026-10-05",
+    "amount": "5.00",
+    "open_amount": "0",
+    "currency": "EUR",
+    "created_at": "2026-10-05T08:00:00+00:00",
+}
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        pytest.param({"amount": "5,00"}, "amount is no number", id="an amount with a comma"),
+        pytest.param({"amount": "NaN"}, "amount is no number", id="an amount that is none"),
+        pytest.param({"amount": "1e9"}, "amount is no number", id="an exponent"),
+        pytest.param({"open_amount": "x"}, "open_amount is no number", id="letters"),
+        pytest.param({"open_amount": None}, "nothing usable in open_amount", id="nothing"),
+        pytest.param({"issued_on": "5.10.2026"}, "nothing usable in issued_on", id="a day in another form"),
+        pytest.param({"issued_on": "2026-02-30"}, "nothing usable in issued_on", id="a day that is none"),
+        pytest.param({"created_at": "yesterday"}, "nothing usable in created_at", id="a time that is none"),
+        pytest.param({"ref": ""}, "nothing usable in ref", id="no number"),
+        pytest.param({"currency": "eur"}, "is no ISO 4217 code", id="a currency in small letters"),
+        pytest.param({"kind": "refund"}, "kind 'refund' is none of", id="a kind nobody knows"),
+        pytest.param({"kind": "invoice"}, "nothing usable in customer_no, due_on", id="no customer"),
+    ],
+)  # fmt: skip
+async def test_a_row_that_makes_no_fact_is_refused_and_the_others_are_told(
+    bench: Any, changes: dict[str, Any], words: str
+) -> None:
+    add(bench, {**ROW, **changes})
+    add(bench, {**ROW, "id": 2, "ref": "P2"})
+    async with bench.open() as opened:
+        page = await bench.pull(opened, "receivables")
+        assert [event.payment for event in page.events] == ["erp:P2"]
+        (refused,) = page.refused
+        assert words in refused.reason and refused.place.startswith("isth_out 1")
+        page = await bench.pull(opened, "receivables")
+        assert (page.events, page.refused) == ([], []), "and only once"
+
+
+def add(bench: Any, row: dict[str, Any]) -> None:
+    columns, marks = ", ".join(row), ", ".join("?" * len(row))
+    with closing(sqlite3.connect(bench.sim.drop_dir / "staging.db", isolation_level=None)) as connection:
+        connection.execute("PRAGMA ignore_check_constraints = ON")
+        connection.execute(f"INSERT INTO isth_out ({columns}) VALUES ({marks})", list(row.values()))
+
+
+async def test_a_period_that_makes_no_fact_is_refused_once(bench: Any) -> None:
+    bench.sim.close_period("2026-10")
+    execute(bench, "UPDATE isth_period SET ends_on = 'soon'")
+    async with bench.open() as opened:
+        page = await bench.pull(opened, "periods")
+        assert page.events == [] and "isth_period 2026-10/all" in page.refused[0].reason
+        assert (await bench.pull(opened, "periods")).refused == []
+
+
+async def test_rows_of_another_company_are_nobodys_gap(bench: Any) -> None:
+    add(bench, {**ROW, "company": "OTHER"})
+    add(bench, {**ROW, "id": 2})
+    async with bench.open() as opened:
+        page = await bench.pull(opened, "receivables")
+        assert [event.payment for event in page.events] == ["erp:P1"]
+        assert msgspec.json.decode(page.next) == {"top": 2}

@@ -252,7 +252,7 @@ def invoice(
         issued_on=values["issued_on"],
         due_on=values["due_on"],
         total=values["amount"],
-        currency=values["currency"],
+        currency=_currency(values),
         charges=list(charges),
     )
 
@@ -265,7 +265,7 @@ def payment(arrived: Arrived, row: Row, project: str | None, stamp: Stamp) -> Pa
         invoice=stamp.key(values["invoice"]),
         received_on=values["received_on"],
         amount=values["amount"],
-        currency=values["currency"],
+        currency=_currency(values),
         open_amount=values["open_amount"],
         project=project,
     )
@@ -279,7 +279,7 @@ def void(arrived: Arrived, row: Row, project: str | None, stamp: Stamp) -> Invoi
         number=values["ref"],
         on=values["voided_on"],
         amount=values["amount"],
-        currency=values["currency"],
+        currency=_currency(values),
         reason=values.get("reason"),
         project=project,
     )
@@ -303,6 +303,18 @@ def period(arrived: Arrived, row: Row, stamp: Stamp) -> PeriodClosed | PeriodReo
         ledger=cast(Ledger, values["ledger"]),
         revision=cast(int, values["change"]),
     )
+
+
+def _currency(values: dict[str, Any]) -> str:
+    """The currency of a line.
+
+    Raises:
+        ValueError: it is no ISO 4217 code.
+    """
+    code = str(values["currency"])
+    if not (len(code) == 3 and code.isascii() and code.isalpha() and code.isupper()):
+        raise ValueError(f"currency {code!r} is no ISO 4217 code")
+    return code
 
 
 def _envelope(arrived: Arrived, stamp: Stamp) -> dict[str, Any]:

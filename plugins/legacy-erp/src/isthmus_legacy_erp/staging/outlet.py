@@ -24,6 +24,14 @@ from isthmus_legacy_erp.settings import LegacyErpSettings, Staging
 from isthmus_legacy_erp.staging.database import Database
 
 GAPS_MAX = 100
+NEEDED = {
+    "invoice": ("customer_no", "issued_on", "due_on"),
+    "charge": ("invoice_no",),
+    "payment": ("invoice_no", "issued_on", "open_amount"),
+    "void": ("issued_on",),
+}
+"""Columns a row must have, by kind, beside those every row has."""
+ALWAYS = ("ref", "amount", "currency", "created_at")
 NO_TOTALS = Totals(count=1, quantity=Decimal(0), amount=Decimal(0), hash_total=0)
 
 
@@ -73,6 +81,10 @@ class Outlet:
             if row.change_no <= look.last.get(place, 0):
                 continue
             look.last[place] = row.change_no
+            if row.status not in ("OPEN", "CLOSED") or None in (row.starts_on, row.ends_on, row.changed_at):
+                reason = f"isth_period {place}: status {row.status!r} or a day is not usable; ask the ERP"
+                look.refuse(place, reason, reason.encode(), to="told")
+                continue
             values: dict[str, Value] = {
                 "ref": row.period,
                 "starts_on": row.starts_on,
@@ -94,6 +106,9 @@ class Outlet:
         place = f"isth_out {row.id}"
         if row.kind == "charge":
             return True  # it comes with its invoice
+        if (problem := _problem(row)) is not None:
+            look.refuse(place, f"{place}: {problem}; ask the ERP", problem.encode(), to="told")
+            return True
         records = [_record(row.id, row.kind, _values(row))]
         if row.kind == "invoice":
             found = charges.get(row.ref, [])
@@ -102,6 +117,9 @@ class Outlet:
                 if not self._given_up(row.id, cursor, now):
                     return False
                 look.refuse(place, f"{place}: {reason}; ask the ERP", reason.encode(), to="told")
+                return True
+            if bad := [f"{charge.ref}: {wrong}" for charge in found if (wrong := _problem(charge))]:
+                look.refuse(place, f"{place}: charge {bad[0]}; ask the ERP", bad[0].encode(), to="told")
                 return True
             records += [_record(charge.id, "invoice_charge", _values(charge)) for charge in found]
         look.arrived.append(self._arrived("receivables", row.id, row.created_at, place, records))
@@ -191,6 +209,20 @@ def _bounded(gaps: list[Gap]) -> list[Gap]:
         Gap(first=group[0].first, last=group[-1].last, missed_at=max(gap.missed_at for gap in group))
         for group in groups
     ]
+
+
+def _problem(row: Any) -> str | None:
+    """Why a row makes no fact."""
+    if row.kind not in NEEDED:
+        return f"kind {row.kind!r} is none of {', '.join(NEEDED)}"
+    missing = [name for name in (*ALWAYS, *NEEDED[row.kind]) if getattr(row, name) in (None, "")]
+    if missing:
+        return f"{row.kind} {row.ref} has nothing usable in {', '.join(missing)}"
+    for name in ("amount", "open_amount"):
+        amount = getattr(row, name)
+        if amount is not None and not amount.is_finite():
+            return f"{row.kind} {row.ref}: {name} is no number"
+    return None
 
 
 def _values(row: Any) -> dict[str, Value]:

@@ -1,12 +1,14 @@
 """The staging tables, for every database. ``ddl/`` has them as the statements a DBA runs.
 
 Names are fixed here and nowhere made of settings or data; only the schema is the admin's, and its form is
-checked. Money is exact on every database: SQLite has no decimals, so there it is text.
+checked. Money is exact on every database: SQLite has no decimals, so there it is text. Text can be anything:
+what is no amount reads as NaN and what is no day as nothing, and both are refused by who needs them.
 """
 
+import re
 from datetime import UTC, date, datetime
 from decimal import Decimal
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 from sqlalchemy import (
@@ -26,6 +28,8 @@ from sqlalchemy.types import TypeEngine
 
 from isthmus_legacy_erp.codec import Values
 
+AMOUNT = re.compile(r"-?[0-9]{1,20}(\.[0-9]{1,10})?", re.ASCII)
+
 
 class Exact(TypeDecorator[Decimal]):
     """A decimal, never by way of a float."""
@@ -40,7 +44,31 @@ class Exact(TypeDecorator[Decimal]):
         return str(value) if value is not None and dialect.name == "sqlite" else value
 
     def process_result_value(self, value: Any, dialect: Dialect) -> Decimal | None:
-        return None if value is None else Decimal(value)
+        if value is None or isinstance(value, Decimal):
+            return value
+        text = str(value).strip()
+        return Decimal(text) if AMOUNT.fullmatch(text) else Decimal("NaN")
+
+
+class Day(TypeDecorator[date]):
+    """A date; ISO text on SQLite."""
+
+    impl = Date
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        return dialect.type_descriptor(String() if dialect.name == "sqlite" else Date())
+
+    def process_bind_param(self, value: date | None, dialect: Dialect) -> Any:
+        return value.isoformat() if value is not None and dialect.name == "sqlite" else value
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> date | None:
+        if not isinstance(value, str):
+            return cast(date | None, value)
+        try:
+            return date.fromisoformat(value)
+        except ValueError:
+            return None
 
 
 class Utc(TypeDecorator[datetime]):
@@ -60,7 +88,10 @@ class Utc(TypeDecorator[datetime]):
     def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:
         if value is None:
             return None
-        at = datetime.fromisoformat(value) if isinstance(value, str) else value
+        try:
+            at = datetime.fromisoformat(value) if isinstance(value, str) else value
+        except ValueError:
+            return None
         return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
 
 
@@ -154,7 +185,7 @@ class Tables:
             Column("err_code", String),
             Column("err_text", String),
             Column("erp_doc_no", String),
-            Column("posted_on", Date),
+            Column("posted_on", Day),
             Column("posted_amount", Exact),
             Column("processed_at", Utc),
         )
@@ -170,8 +201,8 @@ class Tables:
             Column("project_no", String),
             Column("charge_ref", String),
             Column("line_count", Integer),
-            Column("issued_on", Date),
-            Column("due_on", Date),
+            Column("issued_on", Day),
+            Column("due_on", Day),
             Column("amount", Exact),
             Column("open_amount", Exact),
             Column("currency", String),
@@ -184,8 +215,8 @@ class Tables:
             Column("company", String),
             Column("period", String),
             Column("ledger", String),
-            Column("starts_on", Date),
-            Column("ends_on", Date),
+            Column("starts_on", Day),
+            Column("ends_on", Day),
             Column("status", String),
             Column("change_no", Integer),
             Column("changed_at", Utc),
@@ -198,5 +229,5 @@ class Tables:
 ROW_FIELDS = Row.__struct_fields__
 _TYPES: dict[str, type[TypeEngine[Any]] | type[TypeDecorator[Any]]] = {
     **dict.fromkeys(("budget", "quantity", "unit_price", "amount"), Exact),
-    **dict.fromkeys(("starts_on", "earned_on", "posting_on"), Date),
+    **dict.fromkeys(("starts_on", "earned_on", "posting_on"), Day),
 }
