@@ -6,9 +6,12 @@ from contextlib import AbstractAsyncContextManager
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
+from urllib.parse import quote_plus
 
 import pytest
 import trio
+from hypothesis import given
+from hypothesis import strategies as st
 
 from isthmus.events import BusinessEvent, InvoiceReleased, InvoiceVoided, PaymentReceived
 from isthmus.sdk import (
@@ -26,7 +29,7 @@ from isthmus.sdk import (
 )
 from isthmus.sdk.simulator import Fault, Match, Record
 from isthmus.sdk.testing import FakeContext, SinkCase, SinkContract
-from isthmus_salesforce.client import Client
+from isthmus_salesforce.client import Client, one_of, portions
 from isthmus_salesforce.simulator import Salesforce
 
 Win = Callable[..., dict[str, Any]]
@@ -442,3 +445,22 @@ async def test_a_key_without_regard_to_case_is_no_key(
     async with connect() as opened:
         with pytest.raises(Fatal, match="Isthmus_Key__c that is not caseSensitive"):
             await sink_of(opened).deliver(paid())
+
+
+async def test_long_keys_are_looked_up_in_parts_that_fit_into_a_url(
+    sim: Salesforce, connect: Connect
+) -> None:
+    """A key may have 200 characters, and a character nine bytes in a URL."""
+    keys = [f"erp:{n:02}" + "\u8acb" * 190 for n in range(50)]
+    async with connect() as opened:
+        for _ in range(2):
+            outcomes = await sink_of(opened).deliver_many([paid(key) for key in keys])
+            assert all(isinstance(outcome, Receipt) for outcome in outcomes)
+    assert len(list(sim.ledger.of_kind("Invoice__c"))) == 50
+
+
+@given(st.lists(st.text(min_size=1, max_size=200), max_size=60))
+def test_portions_are_all_of_it_in_order_and_short(values: list[str]) -> None:
+    parts = portions(values)
+    assert [value for part in parts for value in part] == values
+    assert all(len(quote_plus(one_of("Isthmus_Key__c", part))) < 12_500 for part in parts)

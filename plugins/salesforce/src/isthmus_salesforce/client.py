@@ -6,7 +6,7 @@ from datetime import datetime
 from decimal import Decimal
 from email.utils import parsedate_to_datetime
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, quote_plus
 
 import jwt
 import msgspec
@@ -28,6 +28,9 @@ from isthmus_salesforce.settings import SalesforceSettings
 JWT_BEARER = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 ASSERTION_S = 170
 """Salesforce wants assertions of at most three minutes."""
+
+LIST_BYTES = 10_000
+"""Salesforce takes URLs of 16,384 bytes; the rest is for columns and conditions."""
 
 # Numbers go out as numbers with all their digits; Salesforce keeps them as doubles.
 _encode = msgspec.json.Encoder(decimal_format="number").encode
@@ -297,6 +300,20 @@ def select(
 def one_of(field: str, values: Sequence[str]) -> str:
     """The condition that ``field`` is one of these texts."""
     return f"{field} IN ({', '.join(quoted(value) for value in values)})"
+
+
+def portions(values: Sequence[str]) -> list[Sequence[str]]:
+    """``values`` in parts whose `one_of` fits into a URL, however long each of them is there."""
+    parts: list[list[str]] = []
+    room = 0
+    for value in values:
+        size = len(quote_plus(f"{quoted(value)}, "))
+        if not parts or size > room:
+            parts.append([])
+            room = LIST_BYTES
+        parts[-1].append(value)
+        room -= size
+    return list(parts)
 
 
 def quoted(text: str) -> str:

@@ -15,8 +15,6 @@ from isthmus_salesforce.rows import Row, Untranslatable
 from isthmus_salesforce.schema import Schema
 from isthmus_salesforce.settings import SalesforceSettings
 
-IDS_MAX = 300
-
 
 class Told:
     """What a page has to say, while it is put together."""
@@ -88,8 +86,3 @@ class Polled(Source):
         """Rest while the day's calls run out; the number is asked for anew before it holds back a pull."""
         if self._client.used_pct >= self._settings.poll_budget_pct:
             check_budget(await self._client.usage(), self._settings, under_way=under_way)
-
-
-def portions(ids: Sequence[str]) -> list[Sequence[str]]:
-    """``ids`` in parts whose query fits into a URL."""
-    return [ids[start : start + IDS_MAX] for start in range(0, len(ids), IDS_MAX)]

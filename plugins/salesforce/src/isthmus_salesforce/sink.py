@@ -18,7 +18,7 @@ from isthmus.sdk import (
     Unmet,
     Unsure,
 )
-from isthmus_salesforce.client import Client, Upserted, check_key, number, one_of, select
+from isthmus_salesforce.client import Client, Upserted, check_key, number, one_of, portions, select
 from isthmus_salesforce.locks import OneByOne
 from isthmus_salesforce.schema import Schema
 from isthmus_salesforce.settings import SalesforceSettings
@@ -42,7 +42,7 @@ class Invoices(Sink):
 
     accepts = frozenset({"invoice.released", "invoice.voided", "payment.received"})
     batch_max = 50
-    """The keys of a batch are looked up in one query, whose text must fit into a URL."""
+    """The keys of a batch are looked up before; as a rule they fit into the URL of one query."""
     concurrency = 4
 
     def __init__(self, client: Client, settings: SalesforceSettings, ctx: Context, schema: Schema) -> None:
@@ -99,14 +99,14 @@ class Invoices(Sink):
         """The rows that have these keys already. Where two have one key, the upsert will be refused."""
         named = self._settings.named
         fields = [named(field) for field in ("Isthmus_Key__c", "Number__c", "Status__c", "Total__c")]
-        query = select(["Id", *fields], self._item, where=[one_of(self._key, keys)])
-        records = await self._client.rows(query)
         held: dict[str, HeldInvoice] = {}
-        for record in records:
-            key, invoice_number, status, total = (record.get(field) for field in fields)
-            held[str(key)] = HeldInvoice(
-                id=str(record["Id"]), number=invoice_number, status=status, total=number(total)
-            )
+        for part in portions(keys):
+            query = select(["Id", *fields], self._item, where=[one_of(self._key, part)])
+            for record in await self._client.rows(query):
+                key, invoice_number, status, total = (record.get(field) for field in fields)
+                held[str(key)] = HeldInvoice(
+                    id=str(record["Id"]), number=invoice_number, status=status, total=number(total)
+                )
         return held
 
     async def _prepared(self, event: InvoiceFact, held: HeldInvoice | None) -> Prepared:

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 from isthmus.sdk import Context
 from isthmus_salesforce import sweep, translate
-from isthmus_salesforce.client import Client, one_of, select
-from isthmus_salesforce.poll import Polled, Told, portions
+from isthmus_salesforce.client import Client, one_of, portions, select
+from isthmus_salesforce.poll import Polled, Told
 from isthmus_salesforce.rows import Row, Untranslatable
 from isthmus_salesforce.schema import Schema
 from isthmus_salesforce.settings import SalesforceSettings

@@ -38,7 +38,7 @@ from isthmus.sdk import (
     Unsure,
 )
 from isthmus_salesforce.certinia import bodies
-from isthmus_salesforce.client import Client, Upserted, check_key, one_of, quoted, select
+from isthmus_salesforce.client import Client, Upserted, check_key, one_of, portions, quoted, select
 from isthmus_salesforce.fields import KEY
 from isthmus_salesforce.locks import OneByOne
 from isthmus_salesforce.schema import Schema
@@ -207,7 +207,7 @@ class Engagements(Sink):
         held = await self._milestones(terms)
         ids: dict[str, str] = {}
         async with self._parents.on([project.id]):
-            for part in _portions(terms):
+            for part in _collections(terms):
                 rows = [(term.milestone, self._milestone(term, event, held, project)) for term in part]
                 named = self._settings.named
                 outcomes = await self._client.upsert_many(named(MILESTONE), named(KEY), rows)
@@ -232,9 +232,8 @@ class Engagements(Sink):
         """The ids of the milestones that have these keys already."""
         named = self._settings.named
         found: dict[str, str] = {}
-        for part in _portions(terms):
-            condition = one_of(named(KEY), [term.milestone for term in part])
-            query = select(["Id", named(KEY)], named(MILESTONE), where=[condition])
+        for keys in portions([term.milestone for term in terms]):
+            query = select(["Id", named(KEY)], named(MILESTONE), where=[one_of(named(KEY), keys)])
             found |= {str(r[named(KEY)]): str(r["Id"]) for r in await self._client.rows(query)}
         return found
 
@@ -300,7 +299,7 @@ class Engagements(Sink):
             ConnectorError: the first trouble that waiting helps; what is refused is told in one piece.
         """
         await self._schema.ensure(*{item for item, _, _ in rows})
-        for part in _portions(rows):
+        for part in _collections(rows):
             outcomes = await self._update(part)
             _raise_worst(outcomes)
             for (_, id, _), outcome in zip(part, outcomes, strict=True):
@@ -355,6 +354,6 @@ def _project_receipt(project: str, id: str, detail: str) -> Receipt:
     return Receipt(remote_id=id, detail=detail, links=[link])
 
 
-def _portions(rows: Sequence[Any]) -> list[Sequence[Any]]:
+def _collections(rows: Sequence[Any]) -> list[Sequence[Any]]:
     """``rows`` in collections that Salesforce takes."""
     return [rows[start : start + ROWS_MAX] for start in range(0, len(rows), ROWS_MAX)]

@@ -32,6 +32,7 @@ from isthmus_salesforce.simulator.soql import SoqlRefused, parse
 OLDEST, NEWEST = 31, 67
 DAILY_CALLS = 15_000
 BATCH_MAX = 2_000
+URL_MAX = 16_384
 LOCATORS_KEPT = 1_000
 LOCATOR_LIVES = timedelta(days=2)
 _VERSIONED = re.compile(r"/services/data/v(\d+)\.0(?:/(.*))?")
@@ -83,6 +84,8 @@ class Salesforce(Simulator):
     async def _answer(self, request: Request) -> Response:
         raw = bytes(request.scope.get("raw_path") or request.url.path.encode()).decode("latin-1")
         path = re.sub(r"/{2,}", "/", raw).rstrip("/") or "/"
+        if len(raw) + len(request.scope["query_string"]) > URL_MAX:
+            return PlainTextResponse("URI Too Long", status_code=414)
         try:
             return await self._dispatch(request, path)
         except LoginRefused as error:
