@@ -228,6 +228,7 @@ async def test_ten_times_the_records_take_no_more_memory(stream: str) -> None:
     gc.freeze()
     for count in (1_000, 10_000):
         context = FakeContext("psa", now=lambda: LATER, transport=Generated(count))
+        context.keep([Link(kind="project", key="crm:006", remote_id="41")])
         settings = KantataSettings(token=Secret("t"), base_url="http://psa.test/api/v1")
         async with Kantata().open(settings, context) as opened:
             assert opened.source is not None

@@ -161,6 +161,16 @@ async def test_a_project_is_made_once_with_our_key_on_it(
     assert record.fields["status"]["message"] == "Active"
 
 
+async def test_a_lost_crosswalk_finds_the_project_by_the_key_on_it(
+    sink: Sink, simulator: KantataSimulator
+) -> None:
+    made = await sink.deliver(delivery(PROJECT))
+    await sink.deliver(delivery(MOVED))  # the link was never kept
+    record = simulator.ledger.get("Workspace", made.remote_id)
+    assert record is not None
+    assert record.fields["status"]["message"] == "On Hold"
+
+
 async def test_a_lost_answer_is_settled_by_looking_our_key_up(
     sink: Sink, simulator: KantataSimulator, lose_next: Callable[..., None]
 ) -> None:

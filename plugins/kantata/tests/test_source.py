@@ -242,6 +242,37 @@ async def test_facts_carry_our_keys_where_the_crosswalk_knows_them(
     assert unlinked.id == linked.id
 
 
+async def test_a_lost_crosswalk_is_made_good_by_the_keys_written_on_projects(
+    psa: Psa, do: Act, simulator: KantataSimulator, project: str, consultant: str
+) -> None:
+    entry = do(
+        "log_time", workspace=project, user=consultant, date="2026-10-05", hours=8, service="consulting"
+    )
+    do("approve_time", entries=[entry["id"]])
+    own = {"service_name": "isthmus", "service_model": "Project", "service_model_ref": "crm:006"}
+    simulator.books.refer("Workspace", project, own)
+    async with psa() as opened:
+        (event,), _ = await read(opened.source, "time_entries")
+    assert event.project == "crm:006"
+
+
+async def test_a_copy_of_a_project_does_not_take_its_key_over(
+    psa: Psa, do: Act, simulator: KantataSimulator, context: FakeContext, project: str, consultant: str
+) -> None:
+    """Who copies a project in Kantata may copy its reference; the crosswalk says which one is meant."""
+    copy = do("add_workspace", title="Apollo (copy)")["id"]
+    own = {"service_name": "isthmus", "service_model": "Project", "service_model_ref": "crm:006"}
+    for workspace in (project, copy):
+        simulator.books.refer("Workspace", workspace, own)
+    context.keep([Link(kind="project", key="crm:006", remote_id=project)])
+    work = {"user": consultant, "date": "2026-10-05", "hours": 8, "service": "consulting"}
+    ids = [do("log_time", workspace=workspace, **work)["id"] for workspace in (project, copy)]
+    do("approve_time", entries=ids)
+    async with psa() as opened:
+        events, _ = await read(opened.source, "time_entries")
+    assert {event.project for event in events} == {"crm:006", f"psa:{copy}"}
+
+
 async def test_an_archived_project_still_tells_its_time(
     psa: Psa, do: Act, clock: Clock, project: str, consultant: str
 ) -> None:

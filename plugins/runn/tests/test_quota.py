@@ -11,7 +11,7 @@ import trio
 from isthmus.sdk import Secret, Throttled
 from isthmus.sdk.testing import FakeContext
 from isthmus_runn.connector import Runn
-from isthmus_runn.quota import CLOSED_S, Quota
+from isthmus_runn.quota import CLOSED_S, WINDOW_MAX_S, Quota
 from isthmus_runn.settings import RunnSettings
 from isthmus_runn.simulator import RunnSimulator
 
@@ -41,6 +41,8 @@ def told(limit: object, remaining: object, reset: object, *, now: float = 0.0) -
         pytest.param(told(100, 0, WALL.timestamp() + 42), 42.0, id="an end in seconds since 1970"),
         pytest.param(told(100, "?", 42), 0.0, id="no number says nothing"),
         pytest.param(told(100, 0, -5), 0.0, id="a window that is over"),
+        pytest.param(told(100, 0, "inf"), 0.0, id="an end that is no time"),
+        pytest.param(told(100, 0, 1e8), WINDOW_MAX_S, id="an end in years is not believed"),
     ],
 )
 def test_when_the_next_call_may_be_made(quota: Quota, due: float) -> None:

@@ -115,7 +115,7 @@ class Allocations(Reader):
                         row,
                         resource,
                         allocation=self._ctx.key(row["id"]),
-                        project=await self._key("project", row.get("workspace_id")),
+                        project=await self._project(row.get("workspace_id")),
                         person=None if user is None else await self._key("resource", user),
                         unnamed=self._ctx.key(f"resource-{row.get('workspace_resource_id')}"),
                         seen_at=seen_at,

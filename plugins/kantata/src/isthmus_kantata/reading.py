@@ -10,6 +10,7 @@ from isthmus.sdk import Context, Link, Page, Refused
 from isthmus_kantata import translate
 from isthmus_kantata.client import Client, Listing, Row
 from isthmus_kantata.hints import Hints
+from isthmus_kantata.references import References
 from isthmus_kantata.settings import KantataSettings
 from isthmus_kantata.translate import Teller, Untranslatable
 from isthmus_kantata.walk import Walk, advance, begin, read_walk
@@ -50,6 +51,8 @@ class Reader:
         self._ctx = ctx
         self._teller = Teller(source=ctx.instance, entity=ctx.entity, settings=settings)
         self._hints = Hints(client, ctx) if settings.hints else None
+        self._references = References(client, ctx, settings.service_name)
+        self._written: dict[str, str | None] = {}
 
     async def _begin(self, stream: str, cursor: bytes | None) -> Walk | None:
         """The walk with a pass in hand; None where the feed has no news and the last pass is not long ago."""
@@ -113,6 +116,16 @@ class Reader:
         except Untranslatable:
             return True
         return not walk.started - timedelta(seconds=self._settings.settle_s) < at <= walk.started
+
+    async def _project(self, workspace: object) -> str:
+        """Our key of a project: the crosswalk's, else the one written on it, else its own id."""
+        known = await self._key("project", workspace)
+        if workspace is None or known != self._ctx.key(workspace):
+            return known
+        id = str(workspace)
+        if id not in self._written:  # isthmus alone writes our key, and then the crosswalk knows it too
+            self._written[id] = await self._references.project(id)
+        return self._written[id] or known
 
     async def _key(self, kind: str, remote_id: object) -> str:
         if remote_id is None:

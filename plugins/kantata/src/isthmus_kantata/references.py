@@ -7,16 +7,54 @@ reference is class A, and what needs a place of its own on a record takes a serv
 from collections.abc import Mapping
 from typing import Any
 
-from isthmus.sdk import Rejected, Unsure
+from isthmus.sdk import Context, Rejected, Unmet, Unsure
 from isthmus_kantata.client import Client, Listing, Row
 
 
 class References:
     """The references this instance keeps."""
 
-    def __init__(self, client: Client, service_name: str) -> None:
+    def __init__(self, client: Client, ctx: Context, service_name: str) -> None:
         self._client = client
+        self._ctx = ctx
         self.service_name = service_name
+
+    async def workspace(self, project: str) -> str:
+        """Kantata's id of a project: the crosswalk's, else that of the one that carries our key.
+
+        Raises:
+            Unmet: the project is not there yet.
+        """
+        known = await self._ctx.crosswalk.remote_id("project", project)
+        known = known or await self.bearer(project)
+        if known is None:
+            raise Unmet(f"project {project} is not in Kantata yet")
+        return known
+
+    async def bearer(self, project: str) -> str | None:
+        """The project that carries our key.
+
+        Raises:
+            Rejected: more than one does.
+        """
+        found = await self.to("Workspace", "Project", project)
+        ids = sorted({str(reference["subject_id"]) for reference in found})
+        if len(ids) > 1:
+            raise Rejected(
+                f"{len(ids)} projects carry {project}: {', '.join(ids)}; remove the reference "
+                "from all but one",
+                reason="duplicate",
+            )
+        return ids[0] if ids else None
+
+    async def project(self, workspace: str) -> str | None:
+        """The key of ours a project carries; None where the crosswalk gives that key to another one."""
+        reference = await self.on("Workspace", workspace, self.service_name)
+        if reference is None or reference.get("service_model") != "Project":
+            return None
+        key = str(reference.get("service_model_ref"))
+        owner = await self._ctx.crosswalk.remote_id("project", key)
+        return key if owner in (None, workspace) else None
 
     async def to(self, subject_type: str, model: str, ref: str) -> list[Row]:
         """Ours, to one external object, oldest first."""

@@ -34,7 +34,6 @@ from isthmus.sdk import (
     Receipt,
     Rejected,
     Sink,
-    Unmet,
     Unsure,
 )
 from isthmus_kantata import outward
@@ -73,7 +72,7 @@ class Provisioning(Sink):
         self._client = client
         self._settings = settings
         self._ctx = ctx
-        self._references = References(client, settings.service_name)
+        self._references = References(client, ctx, settings.service_name)
         self._statuses = Statuses(ctx, self._references)
         self._schedules = Schedules(client, ctx, self._references)
         self.concurrency = settings.concurrency
@@ -137,15 +136,8 @@ class Provisioning(Sink):
         return _project_receipt(event.project, row["id"], "created")
 
     async def _find_project(self, project: str) -> Receipt | None:
-        references = await self._references.to("Workspace", "Project", project)
-        workspaces = sorted({str(reference["subject_id"]) for reference in references})
-        if len(workspaces) > 1:
-            raise Rejected(
-                f"{len(workspaces)} projects carry {project}: {', '.join(workspaces)}; remove the reference "
-                "from all but one",
-                reason="duplicate",
-            )
-        return _project_receipt(project, workspaces[0], "found") if workspaces else None
+        workspace = await self._references.bearer(project)
+        return None if workspace is None else _project_receipt(project, workspace, "found")
 
     async def _move(self, event: ProjectStageChanged) -> Receipt:
         workspace = await self._workspace(event.project)
@@ -159,17 +151,14 @@ class Provisioning(Sink):
         return Receipt(remote_id=workspace, detail=f"status {key}")
 
     async def _workspace(self, project: str | None) -> str:
-        """Kantata's id of a project.
+        """Kantata's id of the project a fact names.
 
         Raises:
             Unmet: the project is not there yet.
         """
         if project is None:
             raise Rejected("the fact names no project; Kantata has no other place for it", reason="mapping")
-        workspace = await self._ctx.crosswalk.remote_id("project", project)
-        if workspace is None:
-            raise Unmet(f"project {project} is not in Kantata yet")
-        return workspace
+        return await self._references.workspace(project)
 
     # -- milestones and their schedule ------------------------------------------------------------------
 

@@ -164,7 +164,7 @@ class Approvals(Reader, Source):
             workspace = listing.side("workspaces", row.get("workspace_id"))
             requires = bool((workspace or {}).get(kind.needs_approval, True))
             key = self._ctx.key(row["id"])
-            project = await self._key("project", row.get("workspace_id"))
+            project = await self._project(row.get("workspace_id"))
             resource = await self._key("resource", row.get("user_id"))
             # Handed in again before we saw that the approval was taken back: what was told no longer holds.
             told = (
@@ -222,7 +222,7 @@ class Approvals(Reader, Source):
         async for trails in self._client.named("stories", "only", ids, include):
             for row in trails.rows:
                 changes = trails.sides_of("story_state_changes", row.get("story_state_change_ids"))
-                project = await self._key("project", row.get("workspace_id"))
+                project = await self._project(row.get("workspace_id"))
                 milestone = await self._milestone_key(trails, row)
                 try:
                     got.events += translate.milestone_facts(
@@ -237,13 +237,7 @@ class Approvals(Reader, Source):
         known = await self._ctx.crosswalk.key_of("milestone", row["id"])
         if known is not None:
             return known
-        for reference in listing.sides_of("external_references", row.get("external_reference_ids")):
-            if (reference.get("service_name"), reference.get("service_model")) == (
-                self._settings.service_name,
-                "Milestone",
-            ):
-                return str(reference["service_model_ref"])
-        return self._ctx.key(row["id"])
+        return self._references.carried(listing, row, "Milestone") or self._ctx.key(row["id"])
 
     async def _projects(self, cursor: bytes | None) -> Page:
         """Projects that changed, each with the changes of its status."""
@@ -255,7 +249,7 @@ class Approvals(Reader, Source):
         listing = await self._listing(walk, "workspaces", params, order="updated_at:asc")
         told = [row for row in listing.rows if self._settled(walk, row)]
         for row in told:
-            project = await self._key("project", row["id"])
+            project = await self._project(row["id"])
             changes: list[Row] = []
             trail = {"workspace_id": row["id"], "order": "created_at:asc", "include": "user"}
             async for part in self._client.every("workspace_status_changes", trail):

@@ -101,9 +101,7 @@ class Statuses:
             raise Rejected(
                 f"{event.origin} {event.origin_key} names no project to show it on", reason="mapping"
             )
-        workspace = await self._ctx.crosswalk.remote_id("project", event.project)
-        if workspace is None:
-            raise Unmet(f"project {event.project} is not in Kantata yet")
+        workspace = await self._references.workspace(event.project)
         return Place("Workspace", workspace, f"{name}:{event.origin_key}")
 
     async def _show(self, place: Place, ref: str, line: outward.Line) -> Row:

@@ -5,6 +5,7 @@ the window ends, or, should it be large, the second since 1970. The budget is th
 it too. The last tenth of it is spread over what is left of the window.
 """
 
+import math
 from collections.abc import Mapping
 from datetime import datetime
 
@@ -13,6 +14,8 @@ import msgspec
 RESERVE = 0.1
 """This part of the limit is spent evenly."""
 EPOCH_MIN = 1_000_000_000.0
+WINDOW_MAX_S = 3600.0
+"""No window is believed to be longer."""
 SAME_S = 1.5
 """Two answers that name an end so close to each other speak of the same window."""
 CLOSED_S = 5.0
@@ -36,7 +39,10 @@ class Quota(msgspec.Struct):
             reset = float(headers["x-ratelimit-reset"])
         except (KeyError, ValueError):
             return
-        ends_at = now + max(0.0, reset - wall.timestamp() if reset >= EPOCH_MIN else reset)
+        if not math.isfinite(reset):
+            return
+        rest_s = reset - wall.timestamp() if reset >= EPOCH_MIN else reset
+        ends_at = now + min(max(0.0, rest_s), WINDOW_MAX_S)
         if self.ends_at is not None and abs(ends_at - self.ends_at) <= SAME_S:
             # Answers overtake each other: within a window the lowest number is the newest.
             remaining = min(remaining, self.remaining)
