@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, get_args
 import msgspec
 import trio
 
-from isthmus.sdk import Connector, Context, Fatal, Opened, Probe, hookimpl
+from isthmus.sdk import Census, Connector, Context, Fatal, Opened, Probe, hookimpl
 from isthmus_legacy_erp import layout
 from isthmus_legacy_erp.carrier import Carrier
 from isthmus_legacy_erp.codec import Codec, ValueRefused
@@ -45,27 +45,28 @@ class LegacyErp(Connector):
         assert isinstance(settings, LegacyErpSettings), "the daemon reads settings with Settings"
         codecs = _codecs(settings)
         opening = self._sql if settings.interface == "sql" else self._files
-        async with opening(settings, ctx, codecs) as (carrier, probe):
+        async with opening(settings, ctx, codecs) as (carrier, probe, census):
             sink = BatchSink(ctx, settings, codecs, carrier)
             source = BatchSource(ctx, carrier, sink, codecs["receivables"])
-            yield Opened(source=source, sink=sink, probe=probe)
+            yield Opened(source=source, sink=sink, probe=probe, census=census)
 
     @asynccontextmanager
     async def _files(
         self, settings: LegacyErpSettings, ctx: Context, codecs: Mapping[str, Codec]
-    ) -> AsyncIterator[tuple[Carrier, Probe]]:
+    ) -> AsyncIterator[tuple[Carrier, Probe, Census | None]]:
         assert settings.drop_dir is not None, "the settings were checked"
         drop = Drop(settings.drop_dir, self.disk)
         responses = {interface + RESPONSE: codecs["responses"] for interface in RECORD}
         inbox = Inbox(drop, settings, {**codecs, **responses})
-        yield FileCarrier(drop, inbox, settings.company), DropProbe(ctx, settings, drop)
+        yield FileCarrier(drop, inbox, settings.company), DropProbe(ctx, settings, drop), None
 
     @asynccontextmanager
     async def _sql(
         self, settings: LegacyErpSettings, ctx: Context, codecs: Mapping[str, Codec]
-    ) -> AsyncIterator[tuple[Carrier, Probe]]:
+    ) -> AsyncIterator[tuple[Carrier, Probe, Census | None]]:
         # Only here: who exchanges files needs no SQLAlchemy in memory.
         from isthmus_legacy_erp.staging.carrier import SqlCarrier
+        from isthmus_legacy_erp.staging.census import TableCensus
         from isthmus_legacy_erp.staging.database import Database, Steps
         from isthmus_legacy_erp.staging.probe import StagingProbe
 
@@ -73,7 +74,8 @@ class LegacyErp(Connector):
         database = Database(settings.staging, self.steps or Steps())
         carrier = SqlCarrier(database, settings)
         try:
-            yield carrier, StagingProbe(ctx, settings, database, carrier)
+            probe = StagingProbe(ctx, settings, database, carrier)
+            yield carrier, probe, TableCensus(ctx, settings, database, settings.staging.rows_per_page)
         finally:
             with trio.move_on_after(CLOSE_S, shield=True):
                 await trio.to_thread.run_sync(database.close, abandon_on_cancel=True)

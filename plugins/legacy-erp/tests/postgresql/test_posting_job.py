@@ -51,6 +51,12 @@ async def test_the_job_claims_posts_and_answers_and_the_answer_becomes_facts(
     assert [event.causation for event in page.events] == [charge.id for charge in charges]
     await bench.pull(opened, "responses")
     assert erp.ask("SELECT count(*) FROM isth_batch WHERE answer_read_at IS NULL") == [(0,)]
+    assert opened.census is not None
+    counted = [row async for row in opened.census.rows("charge", date(2026, 10, 1), date(2026, 10, 31))]
+    assert [(row.key, str(row.amount)) for row in counted] == [
+        ("billing/charge/1", "937.50"),
+        ("billing/charge/2", "-37.50"),
+    ]
 
 
 async def test_the_job_refuses_single_lines_and_posts_the_others(

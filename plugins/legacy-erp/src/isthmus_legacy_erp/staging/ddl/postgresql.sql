@@ -74,6 +74,7 @@ CREATE TABLE isth_line (
   UNIQUE (iface, company, ext_ref, revision, try_no)
 );
 
+CREATE INDEX isth_line_posted ON isth_line (company, posting_on) WHERE iface = 'charges';
 CREATE INDEX isth_batch_waiting ON isth_batch (iface, company, seq) WHERE status IN ('READY', 'CLAIMED');
 
 -- kind: invoice (line_count says how many charge rows it has), charge (of invoice_no), payment, void.
