@@ -44,7 +44,7 @@ from isthmus_salesforce.simulator import Salesforce
 
 Connect = Callable[..., AbstractAsyncContextManager[Opened]]
 AT = datetime(2026, 1, 5, 9, tzinfo=UTC)
-PROJECT = "crm:006A"
+PROJECT = "sales:006A"
 
 
 def delivery(event: BusinessEvent) -> Delivery:
@@ -59,13 +59,13 @@ def created(project: str = PROJECT, customer: str = "crm:A", **changes: Any) -> 
     return delivery(event)
 
 
-def moved(stage: Any = "on_hold", revision: int = 2) -> Delivery:
+def moved(stage: Any = "on_hold", revision: int = 2, project: str = PROJECT) -> Delivery:
     return delivery(
         ProjectStageChanged(
             source="kantata",
             occurred_at=AT,
             entity="de",
-            project=PROJECT,
+            project=project,
             stage=stage,
             previous="active",
             changed_on=AT.date(),
@@ -290,10 +290,10 @@ async def test_a_project_that_certinia_made_of_the_opportunity_is_adopted(
 ) -> None:
     won = win()
     made = sim.acts()["add_project"]("Acme Rollout", pse__Opportunity__c=won["opportunity"])["project"]
-    settings = CertiniaSettings(crm="crm", projects_by="opportunity")
-    deal = f"crm:{won['opportunity']}"
+    settings = CertiniaSettings(crm="sales", projects_by="opportunity")
+    deal = f"sales:{won['opportunity']}"
     async with connect(pack="certinia-psa", certinia=settings) as opened:
-        (receipt,) = await deliver(opened, ctx, created(deal, f"crm:{won['account']}"))
+        (receipt,) = await deliver(opened, ctx, created(deal, f"sales:{won['account']}"))
     project = only(sim, "pse__Proj__c")
     assert (receipt.remote_id, project.id, project.external_key) == (made, made, deal)
     assert project.fields["Name"] == "Acme Rollout"
@@ -303,11 +303,11 @@ async def test_ids_of_the_crm_in_the_same_org_need_no_link(
     sim: Salesforce, win: Any, connect: Connect, ctx: FakeContext
 ) -> None:
     won = win()
-    keys = (f"crm:{won['opportunity']}", f"crm:{won['account']}")
+    keys = (f"sales:{won['opportunity']}", f"sales:{won['account']}")
     async with connect(pack="certinia-psa") as opened:
         with pytest.raises(Unmet, match=r"certinia\.crm"):
             await deliver(opened, ctx, created(*keys))
-    async with connect(pack="certinia-psa", certinia=CertiniaSettings(crm="crm")) as opened:
+    async with connect(pack="certinia-psa", certinia=CertiniaSettings(crm="sales")) as opened:
         await deliver(opened, ctx, created(*keys))
     fields = only(sim, "pse__Proj__c").fields
     assert (fields["pse__Opportunity__c"], fields["pse__Account__c"]) == (won["opportunity"], won["account"])
@@ -349,6 +349,16 @@ async def test_stages_are_written_and_do_not_come_back_as_news(
     fields = only(sim, "pse__Proj__c").fields
     assert (fields["pse__Stage__c"], fields["pse__Is_Active__c"]) == (name, active)
     assert (page.events, page.refused) == ([], [])
+
+
+async def test_a_project_that_was_told_under_its_own_id_is_found_by_it(
+    sim: Salesforce, connect: Connect, ctx: FakeContext
+) -> None:
+    project = sim.acts()["add_project"]("By hand", "In Progress")["project"]
+    async with connect(pack="certinia-psa") as opened:
+        (receipt,) = await deliver(opened, ctx, moved(project=f"crm:{project}"))
+    assert receipt.remote_id == project
+    assert only(sim, "pse__Proj__c").fields["pse__Stage__c"] == "On Hold"
 
 
 async def test_a_stage_waits_for_its_project(psa: Connect, ctx: FakeContext) -> None:

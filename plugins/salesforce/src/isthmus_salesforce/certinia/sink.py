@@ -113,44 +113,28 @@ class Engagements(Sink):
         if held is not None and held.keyed:
             return _project_receipt(event.project, held.id, "found")
         if held is not None:
-            (outcome,) = await self._update([(PROJECT, held.id, {KEY: event.project})])
-            _raise_worst([outcome])
+            await self._write([(PROJECT, held.id, {KEY: event.project})])
             return _project_receipt(event.project, held.id, "adopted by its opportunity")
         account = await self._account(event.customer)
         deal = self._own_id(event.project, "006")
         body = bodies.project_body(event, self._certinia, account=account, deal=deal)
-        id = await self._upsert_project(event.project, body, [account], new=True)
+        id = await self._make_project(event.project, body, account)
         return _project_receipt(event.project, id, "new")
+
+    async def _make_project(self, key: str, body: Mapping[str, Any], account: str) -> str:
+        named = self._settings.named
+        async with self._parents.on([account]):
+            answer = await self._client.upsert(named(PROJECT), named(KEY), key, self._in_their_names(body))
+        if answer.id is None or answer.created is False:
+            raise Unsure(f"{key}: the answer names {answer.id}, but no project had our key a moment ago")
+        return answer.id
 
     async def _move_project(self, event: ProjectStageChanged) -> Receipt:
         await self._schema.ensure(PROJECT)
         held = await self._need_project(event.project)
         body = bodies.stage_body(event.stage, self._certinia)
-        if held.keyed:
-            id = await self._upsert_project(event.project, body, [held.id], new=False)
-        else:
-            (outcome,) = await self._update([(PROJECT, held.id, body)])
-            _raise_worst([outcome])
-            id = held.id
-        if id != held.id:
-            raise Unsure(f"{event.project}: the answer names {id}, the project with our key is {held.id}")
-        return Receipt(remote_id=id, detail=f"stage {body['pse__Stage__c']}")
-
-    async def _upsert_project(
-        self, key: str, body: Mapping[str, Any], parents: Iterable[str], *, new: bool
-    ) -> str:
-        named = self._settings.named
-        async with self._parents.on(parents):
-            answer = await self._client.upsert(named(PROJECT), named(KEY), key, self._in_their_names(body))
-        if answer.id is not None and (new is False or answer.created is not False):
-            return answer.id
-        if answer.id is not None:
-            raise Unsure(f"{key}: the answer names {answer.id}, but no project had our key a moment ago")
-        # An old API version does not name what it changed.
-        held = await self._project(key)
-        if held is None:
-            raise Unsure(f"{key} was taken, but is not there")
-        return held.id
+        await self._write([(PROJECT, held.id, body)])
+        return Receipt(remote_id=held.id, detail=f"stage {body['pse__Stage__c']}")
 
     async def _project(self, key: str) -> Project | None:
         """The project that has our key, or else that of the same deal, where Certinia makes them.
@@ -158,6 +142,9 @@ class Engagements(Sink):
         Raises:
             Rejected: several have it.
         """
+        instance, _, own = key.partition(":")
+        if instance == self._ctx.instance:
+            return Project(own, keyed=True)
         named = self._settings.named
         field, deal_field = named(KEY), named("pse__Opportunity__c")
         condition = one_of(field, [key])
@@ -166,7 +153,7 @@ class Engagements(Sink):
             condition = f"({condition} OR ({field} = null AND {deal_field} = {quoted(deal)}))"
         found = await self._client.rows(select(["Id", field], named(PROJECT), where=[condition]))
         keyed = [record for record in found if record.get(field) == key]
-        held = keyed or found
+        held = keyed or [record for record in found if record.get(field) is None]
         if len(held) > 1:
             ids = ", ".join(str(record["Id"]) for record in held)
             raise Rejected(f"{len(held)} projects stand for {key}: {ids}; keep one", reason="duplicate")
