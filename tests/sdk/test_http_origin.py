@@ -61,6 +61,16 @@ LINKS = [
     ("http://\uff11\uff12\uff17.0.0.2:{decoy}/", AWAY),
     ("http://127.0.0.2%2f@127.0.0.1:{port}/", AWAY),
     ("http://127.0.0.1\u2100.example:{port}/", AWAY),
+    ("http://xn--127-0-0-2:{decoy}/", AWAY),
+    ("http://b\u00fccher.127.0.0.1:{port}/", AWAY),
+    ("http://127.0.0.%31:{port}/", AWAY),
+    ("http://017700000002:{decoy}/", AWAY),
+    ("http://127.0.2:{decoy}/", AWAY),
+    ("http://127.0.0.2.:{decoy}/", AWAY),
+    ("http://[::ffff:7f00:2]:{decoy}/", AWAY),
+    ("http://[0:0:0:0:0:ffff:127.0.0.1]:{port}/", AWAY),
+    ("http://0.0.0.0:{port}/", AWAY),
+    ("http://127.0.0.1%00.example:{port}/", AWAY),
     # user names
     ("http://127.0.0.1:{port}@127.0.0.2:{decoy}/x", AWAY),
     ("http://127.0.0.1@127.0.0.2:{decoy}/x", AWAY),
@@ -138,6 +148,19 @@ async def test_a_link_of_the_peer(world: World, form: str, fate: str) -> None:
         (request,) = world.origin.heard
         assert request.count(TOKEN.encode()) == 2
         assert f"host: 127.0.0.1:{world.origin.port}".encode() in request.lower()
+    assert world.heard_elsewhere() == 0
+
+
+@pytest.mark.parametrize(
+    "form", [form for form, fate in LINKS if fate is AWAY], ids=lambda form: f"{form[:50]!a}"
+)
+async def test_a_write_to_a_link_elsewhere_is_not_sent_either(world: World, form: str) -> None:
+    other, decoy = world.decoys
+    with pytest.raises(Fatal):
+        await world.http.post(
+            form.format(port=world.origin.port, other=other.port, decoy=decoy.port), json={"n": 1}
+        )
+    assert world.origin.heard == []
     assert world.heard_elsewhere() == 0
 
 

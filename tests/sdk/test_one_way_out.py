@@ -74,6 +74,8 @@ def test_nothing_is_excused_that_is_no_longer_there(part: str) -> None:
         pytest.param("from importlib import import_module as i\ni('socket')", "socket", id="renamed too"),
         pytest.param("import subprocess\nsubprocess.run(['curl', 'x'])", "subprocess", id="another program"),
         pytest.param("import os\nos.system('curl x')", "os.system", id="a shell"),
+        pytest.param("if not TYPE_CHECKING:\n    import httpx", "httpx", id="for all but a type checker"),
+        pytest.param("if TYPE_CHECKING:\n    x = 1\nelse:\n    import httpx", "httpx", id="else for real"),
         pytest.param("import psycopg", "psycopg", id="a database driver"),
     ],
 )
@@ -96,6 +98,7 @@ def test_a_planted_way_out_is_found(tmp_path: Path, code: str, what: str) -> Non
         pytest.param("async def f(ctx):\n    return ctx.http('https://x')", id="ctx.http"),
         pytest.param("def f(self):\n    self.socket = 'a field'", id="a field of that name"),
         pytest.param("from . import socket", id="a module of its own"),
+        pytest.param("import typing\nif typing.TYPE_CHECKING:\n    import httpx", id="for types only"),
     ],
 )
 def test_what_is_no_way_out_is_left_alone(tmp_path: Path, code: str) -> None:

@@ -6,6 +6,7 @@ way out can; who adds one without thinking is told.
 """
 
 import ast
+from collections import deque
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
@@ -23,6 +24,9 @@ CALLS = frozenset(
     " trio.serve_tcp trio.serve_ssl_over_tcp trio.socket trio.run_process trio.lowlevel.open_process"
     " sqlalchemy.create_engine os.system os.popen os.execv os.execvp os.execve os.posix_spawn os.fork".split()
 )
+
+
+_CHECKED = ("TYPE_CHECKING", "typing.TYPE_CHECKING")
 
 
 def ways_out(root: Path, *, allowed: Collection[str] = ()) -> list[str]:
@@ -45,7 +49,7 @@ def ways_out(root: Path, *, allowed: Collection[str] = ()) -> list[str]:
 
 def _of(tree: ast.AST) -> Iterator[tuple[int, str]]:
     aliases: dict[str, str] = {}
-    for node in ast.walk(tree):
+    for node in _run(tree):
         match node:
             case ast.Import(names=names):
                 for each in names:
@@ -67,9 +71,21 @@ def _of(tree: ast.AST) -> Iterator[tuple[int, str]]:
             ) in ("__import__", "importlib.import_module"):
                 if client := _client(name):
                     yield node.lineno, client
-    for node in ast.walk(tree):
+    for node in _run(tree):
         if isinstance(node, ast.Attribute) and (called := _dotted(node, aliases)) in CALLS:
             yield node.lineno, called
+
+
+def _run(tree: ast.AST) -> Iterator[ast.AST]:
+    """Every node but those that only a type checker reads."""
+    left = deque([tree])
+    while left:
+        node = left.popleft()
+        yield node
+        if isinstance(node, ast.If) and ast.unparse(node.test) in _CHECKED:
+            left.extend(node.orelse)
+        else:
+            left.extend(ast.iter_child_nodes(node))
 
 
 def _client(name: str) -> str:
