@@ -1,4 +1,4 @@
-"""The connector: settings in, an open source, sink and probe out."""
+"""The connector: settings in, an open source, sink, probe and census out."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -9,6 +9,7 @@ import msgspec
 from isthmus.sdk import Auth, Connector, Context, HttpLimits, Opened, TokenAuth, hookimpl
 from isthmus_netsuite.auth import Assertions, TokenBased, login
 from isthmus_netsuite.budget import Budget
+from isthmus_netsuite.census import Books
 from isthmus_netsuite.client import Client
 from isthmus_netsuite.directory import Directory
 from isthmus_netsuite.probe import NetSuiteProbe
@@ -58,6 +59,7 @@ class NetSuite(Connector):
                     source=NetSuiteSource(client, directory, settings, ctx),
                     sink=NetSuiteSink(client, directory, settings, ctx),
                     probe=NetSuiteProbe(http, client, settings, ctx),
+                    census=Books(client, directory, ctx),
                 )
 
 
