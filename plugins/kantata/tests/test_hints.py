@@ -8,7 +8,7 @@ import pytest
 
 from isthmus.sdk import Opened
 from isthmus.sdk.simulator import Fault, Match
-from isthmus.sdk.testing import read_all
+from isthmus.sdk.testing import FakeContext, read_all
 from isthmus_kantata.simulator import KantataSimulator
 
 if TYPE_CHECKING:
@@ -140,6 +140,79 @@ async def test_a_feed_that_does_not_answer_is_no_reason_to_wait(
         clock.move(seconds=30)
         await read(opened, "time_entries", cursor)
     assert listings() > 0
+
+
+async def approve_and_keep(opened: Opened, context: FakeContext, stream: str) -> int:
+    """Read a stream as the daemon does, links and all; returns the revision told."""
+    assert opened.source is not None
+    page = await opened.source.pull(stream, None)
+    context.keep(page.links)
+    (event,) = page.events
+    return event.fact_revision
+
+
+async def test_a_deleted_entry_is_withdrawn_though_no_list_shows_it(
+    psa: Psa, do: Act, clock: Clock, context: FakeContext, entry: str
+) -> None:
+    """Cancelled and deleted between two polls: nothing but the feed tells of it."""
+    async with psa(hints=True) as opened:
+        before = await approve_and_keep(opened, context, "time_entries")
+        clock.move(minutes=1)
+        do("cancel_time", entries=[entry])
+        do("delete_time", entry=entry)
+        assert (await read(opened, "time_entries"))[0] == []
+        (gone,), cursor = await read(opened, "deletions")
+        assert (gone.kind, gone.key, gone.reason) == (
+            "time.unapproved",
+            f"psa:{entry}",
+            "deleted in Kantata",
+        )
+        assert gone.revision > before
+        (again,), _ = await read(opened, "deletions", cursor)
+    assert again.id == gone.id, "a look reaches back, and what it tells twice dies at intake"
+
+
+async def test_a_deleted_expense_is_withdrawn(
+    psa: Psa, do: Act, clock: Clock, context: FakeContext, project: str, consultant: str
+) -> None:
+    cost = {"date": "2026-10-05", "category": "Travel", "amount_in_cents": 100, "currency": "EUR"}
+    expense = do("add_expense", workspace=project, user=consultant, **cost)["id"]
+    do("approve_expenses", expenses=[expense])
+    async with psa(hints=True) as opened:
+        await approve_and_keep(opened, context, "expenses")
+        clock.move(minutes=1)
+        do("withdraw_expense", expense=expense)
+        do("delete_expense", expense=expense)
+        (gone,), _ = await read(opened, "deletions")
+    assert (gone.kind, gone.key) == ("expense.withdrawn", f"psa:{expense}")
+
+
+async def test_a_deletion_the_feed_only_claims_is_none(
+    psa: Psa, simulator: KantataSimulator, context: FakeContext, entry: str
+) -> None:
+    """The feed is no truth: the entry is looked up, in archived projects too."""
+    async with psa(hints=True) as opened:
+        await approve_and_keep(opened, context, "time_entries")
+        (event,) = [e for e in simulator.memory["feed"] if e["event_type"] == "time_entry:created"][:1]
+        simulator.memory["feed"].append({**event, "id": "1", "event_type": "time_entry:deleted"})
+        simulator.acts()["archive_project"](workspace=event["context_workspace_id"])
+        assert (await read(opened, "deletions"))[0] == []
+
+
+async def test_a_deletion_of_what_was_never_told_is_no_news(
+    psa: Psa, do: Act, project: str, consultant: str
+) -> None:
+    draft = do("log_time", workspace=project, user=consultant, date="2026-10-05", hours=1, service="x")["id"]
+    do("delete_time", entry=draft)
+    async with psa(hints=True) as opened:
+        assert (await read(opened, "deletions"))[0] == []
+
+
+async def test_without_the_feed_no_deletion_is_looked_for(psa: Psa, simulator: KantataSimulator) -> None:
+    calls = Calls(simulator, "")
+    async with psa() as opened:
+        assert (await read(opened, "deletions"))[0] == []
+    assert calls() == 0
 
 
 async def test_a_feed_that_tells_everything_twice_tells_nothing_new(

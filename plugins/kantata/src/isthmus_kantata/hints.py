@@ -5,9 +5,10 @@ a hint only says that a pass is worth its calls now, and a whole pass is made ev
 """
 
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 
 from isthmus.sdk import Context, Fatal, Retryable
-from isthmus_kantata.client import Client
+from isthmus_kantata.client import Client, Row
 
 SUBJECTS: Mapping[str, Sequence[str]] = {
     "users": ("User", "AccountMembership"),
@@ -27,6 +28,29 @@ class Hints:
         self._client = client
         self._ctx = ctx
         self._refused = False
+
+    async def deleted(self, after: datetime | None) -> list[Row]:
+        """The deletions of entries and expenses the feed tells after an instant; none without a feed.
+
+        Raises:
+            Retryable, Throttled: no answer; ask again.
+        """
+        if self._refused:
+            return []
+        params = {"event_types": "time_entry:deleted,expense:deleted", "order": "created_at:asc"}
+        if after is not None:
+            params["created_after"] = after.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        found: list[Row] = []
+        try:
+            async for listing in self._client.every("subscribed_events", params):
+                found += [row for row in listing.rows if str(row.get("event_type")).endswith(":deleted")]
+        except Fatal as error:
+            self._refuse(error)
+        return found
+
+    def _refuse(self, error: Fatal) -> None:
+        self._refused = True
+        self._ctx.log.warning("no hints, every poll reads whole: %s", error)
 
     async def newest(self, stream: str) -> str | None:
         """A word for the newest events of a stream: another word, another event. None without a feed.

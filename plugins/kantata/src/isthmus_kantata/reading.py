@@ -96,7 +96,7 @@ class Reader:
         following = advance(
             walk,
             listing.ids,
-            _stamps(told),
+            stamps_of(told, "updated_at"),
             more=listing.more,
             size=size or self._client.page_size,
             by_stamp=by_stamp,
@@ -134,12 +134,12 @@ class Reader:
         return known or self._ctx.key(remote_id)
 
 
-def _stamps(rows: Iterable[Row]) -> list[datetime]:
-    """When each record changed; one without a readable stamp is refused elsewhere."""
+def stamps_of(rows: Iterable[Row], field: str) -> list[datetime]:
+    """The readable stamps of records; one without is refused where it is translated."""
     found = []
     for row in rows:
         try:
-            found.append(translate.stamp_of(row, "updated_at"))
+            found.append(translate.stamp_of(row, field))
         except Untranslatable:
             continue
     return found

@@ -14,6 +14,7 @@ from isthmus.sdk import Context, Link, Page, Source
 from isthmus_kantata import translate
 from isthmus_kantata.allocations import Allocations
 from isthmus_kantata.client import Client, Listing, Row
+from isthmus_kantata.deletions import Deletions
 from isthmus_kantata.paging import Place
 from isthmus_kantata.reading import Gathered, Reader
 from isthmus_kantata.settings import KantataSettings
@@ -67,6 +68,7 @@ class Approvals(Reader, Source):
         "projects",
         "allocations",
         "allocation_removals",
+        "deletions",
     )
 
     def __init__(self, client: Client, settings: KantataSettings, ctx: Context) -> None:
@@ -81,6 +83,7 @@ class Approvals(Reader, Source):
             "projects": self._projects,
             "allocations": allocations.changes,
             "allocation_removals": allocations.removals,
+            "deletions": Deletions(client, settings, ctx).pull,
         }
 
     async def pull(self, stream: str, cursor: bytes | None) -> Page:

@@ -282,6 +282,21 @@ def expense_fact(
     )
 
 
+def deleted(
+    teller: Teller, kind: str, *, key: str, project: str, gone_at: datetime
+) -> TimeUnapproved | ExpenseWithdrawn:
+    """An entry or expense that was deleted; nothing of its second is newer (`revision_of` ends in 998)."""
+    common: dict[str, Any] = {
+        "source": teller.source,
+        "entity": teller.entity,
+        "occurred_at": gone_at,
+        "revision": int(gone_at.timestamp()) * 1000 + 999,
+        "project": project,
+        "reason": "deleted in Kantata",
+    }
+    return TimeUnapproved(**common, entry=key) if kind == "time" else ExpenseWithdrawn(**common, expense=key)
+
+
 def milestone_facts(
     teller: Teller, changes: Sequence[Row], *, milestone: str, project: str
 ) -> list[MilestoneAchieved | MilestoneReopened]:
