@@ -7,6 +7,7 @@ from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
+import httpx
 import pytest
 import trio
 
@@ -23,14 +24,16 @@ from isthmus.events import (
     ProjectCreated,
     ProjectStageChanged,
 )
-from isthmus.sdk import Delivery, DeliveryClass, Receipt, Rejected, Sink, Unmet, Unsure
+from isthmus.sdk import Delivery, DeliveryClass, Link, Receipt, Rejected, Secret, Sink, Unmet, Unsure
 from isthmus.sdk.simulator import Fault, Match
 from isthmus.sdk.testing import FakeContext, SinkCase, SinkContract
+from isthmus_kantata.connector import Kantata
+from isthmus_kantata.settings import KantataSettings
 from isthmus_kantata.simulator import KantataSimulator
 from isthmus_kantata.sink import Provisioning
 
 if TYPE_CHECKING:
-    from plugins.kantata.tests.conftest import Psa
+    from plugins.kantata.tests.conftest import Clock, Psa
 
 COMMON: dict[str, Any] = {
     "source": "crm",
@@ -285,6 +288,39 @@ async def test_more_milestones_than_one_look_up_may_name(
     first = await send(many)
     assert len(list(simulator.ledger.of_kind("Story"))) == 201
     assert len(first.links) == 201
+
+
+class Measuring(httpx.AsyncBaseTransport):
+    """A simulator in this process; remembers the longest URL it was asked by."""
+
+    def __init__(self, simulator: KantataSimulator) -> None:
+        self._inner = httpx.ASGITransport(simulator.app())
+        self.longest = 0
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        self.longest = max(self.longest, len(str(request.url)))
+        return await self._inner.handle_async_request(request)
+
+
+async def test_long_keys_are_looked_up_in_urls_a_server_takes(clock: Clock) -> None:
+    """What stands before an API often refuses a URL of 8 KB; 60 keys of 200 characters would be 12."""
+    simulator = KantataSimulator(now=clock)
+    transport = Measuring(simulator)
+    context = FakeContext("psa", now=clock, transport=transport)
+    workspace = simulator.acts()["add_workspace"](title="Apollo")["id"]
+    context.keep([Link(kind="project", key="crm:006", remote_id=workspace)])
+    steps = [
+        MilestoneTerm(milestone=f"crm:{n:0196}", title=f"Step {n}", amount=Decimal(1)) for n in range(60)
+    ]
+    many = ContractSigned(**CONTRACT, revision=1, lines=[Milestones(line="M", milestones=steps)])
+    token = Secret(simulator.credentials()["token"])
+    settings = KantataSettings(token=token, base_url="http://psa.test/api/v1")
+    async with Kantata().open(settings, context) as opened:
+        assert opened.sink is not None
+        for _ in range(2):
+            await opened.sink.deliver(delivery(many))
+    assert len(list(simulator.ledger.of_kind("Story"))) == 60
+    assert 1_000 < transport.longest < 8_000
 
 
 async def test_a_key_with_a_comma_is_found_all_the_same(

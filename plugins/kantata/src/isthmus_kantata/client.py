@@ -18,8 +18,9 @@ system      what the status says              403 and 404 on a write are about o
 429 is Throttled, see `budgets`.
 """
 
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from typing import Any
+from urllib.parse import quote
 
 import msgspec
 import trio
@@ -42,6 +43,8 @@ Row = dict[str, Any]
 
 REFS_MAX = 200
 """Most ids or references one call may name."""
+URL_MAX = 4_000
+"""Most characters they may take; what stands before an API often refuses URLs of 8 KB."""
 PATIENCE_S, OWN_PATIENCE_S = 1.0, 8.0
 """A call waits so long for its place, one with a budget of its own longer; then the whole connector rests."""
 
@@ -140,7 +143,7 @@ class Client:
     async def named(
         self, collection: str, filter_name: str, names: Sequence[str], params: Mapping[str, str | int]
     ) -> AsyncIterator[Listing]:
-        """The pages of what ``filter_name`` picks by name, `REFS_MAX` names a call.
+        """The pages of what ``filter_name`` picks by name, as many names a call as it and a URL may have.
 
         A name with a comma in it cannot be asked for: then everything is given, for the caller to pick.
         """
@@ -148,9 +151,8 @@ class Client:
             async for listing in self.every(collection, params):
                 yield listing
             return
-        for start in range(0, len(names), REFS_MAX):
-            picked = {**params, filter_name: ",".join(names[start : start + REFS_MAX])}
-            async for listing in self.every(collection, picked):
+        for some in _portions(names):
+            async for listing in self.every(collection, {**params, filter_name: ",".join(some)}):
                 yield listing
 
     async def me(self) -> tuple[Row, Reply]:
@@ -209,6 +211,21 @@ class Client:
             else:
                 self._budgets.taken(method, path)
                 return reply
+
+
+def _portions(names: Sequence[str]) -> Iterator[list[str]]:
+    """The names in portions of at most `REFS_MAX`, each short enough for a URL."""
+    some: list[str] = []
+    length = 0
+    for name in names:
+        size = len(quote(name, safe="")) + len("%2C")
+        if some and (len(some) == REFS_MAX or length + size > URL_MAX):
+            yield some
+            some, length = [], 0
+        some.append(name)
+        length += size
+    if some:
+        yield some
 
 
 def fate(reply: Reply, *, write: bool) -> ConnectorError:
