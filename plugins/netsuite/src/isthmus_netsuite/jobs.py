@@ -21,7 +21,6 @@ NAMESPACE = uuid.UUID("8b0f7a52-6c0e-5d0b-9a51-6f1d0d4f8a10")
 USED = "IDEMPOTENCY_ERROR"
 COLLECTION = {"content-type": "application/vnd.oracle.resource+json; type=collection"}
 """The body is a batch: ``items``, of one record type."""
-BATCH_MAX = 100
 POLL_FIRST_S = 0.1
 POLL_MAX_S = 5.0
 _PATH = re.compile(r"/services/rest/async/v1/job/[^/?#]+")
