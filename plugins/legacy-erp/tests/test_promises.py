@@ -93,9 +93,9 @@ async def test_ten_thousand_records_take_the_memory_of_a_page(bench: Any, tmp_pa
 
     page: dict[str, Any] = {"files_per_page": 2}
     whole: dict[str, Any] = {"files_per_page": 1_000}
-    await peak(fresh("once, for what a process keeps"), 1_000, **page)
+    await peak(fresh("once, for what a process keeps"), 200, **page)
     small = await peak(fresh("small"), 1_000, **page)
     assert await peak(fresh("large"), 10_000, **page) < 1.5 * small
     if bench.interface == "sql":
         whole = {"staging": msgspec.structs.replace(fresh("mutant").settings.staging, rows_per_page=100_000)}
-    assert await peak(fresh("mutant"), 10_000, **whole) > 3 * small
+    assert await peak(fresh("mutant"), 4_000, **whole) > 2 * small

@@ -42,8 +42,7 @@ class Fields:
         self._newlines = delimited is not None and delimited.newlines
         self._overpunched = OVERPUNCHED.get(text.sign)
         self._point = POINTS.get(text.decimals, "")
-        self.encoding = "utf-8" if text.encoding == "utf-8-sig" else text.encoding
-        """Of a single field: a byte order mark stands before the file only."""
+        self.encoding = text.charset
         self._blank = " ".encode(self.encoding)
 
     def width(self, field: Field) -> int:

@@ -30,6 +30,11 @@ class TextRules(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     decimals: Decimals
     unmappable: Unmappable = "reject"
 
+    @property
+    def charset(self) -> str:
+        """The encoding of one field: a byte order mark stands before the file only."""
+        return "utf-8" if self.encoding == "utf-8-sig" else self.encoding
+
 
 class Staging(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The database with the staging tables."""

@@ -52,7 +52,7 @@ class TableCensus(Census):
                 return
 
     def _page(self, kind: str, query: Any) -> list[Any]:
-        return self._database.read(f"counting {kind}s", lambda connection: list(connection.execute(query)))
+        return self._database.rows(f"counting {kind}s", query)
 
     def _charges(self, since: date, until: date) -> Asked:
         line = self._database.tables.line

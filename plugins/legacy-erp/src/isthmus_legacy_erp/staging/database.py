@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
-from sqlalchemy import URL, Connection, Engine, RootTransaction, create_engine, event, make_url
+from sqlalchemy import URL, Connection, Engine, Executable, RootTransaction, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.pool import NullPool
 
@@ -69,6 +69,10 @@ class Database:
                     return work(connection)
             except DBAPIError as error:
                 raise faults.fate(error, doing) from error
+
+    def rows(self, doing: str, query: Executable) -> list[Any]:
+        """All rows of one query; see `read`."""
+        return self.read(doing, lambda connection: list(connection.execute(query)))
 
     def write(self, doing: str, work: Callable[[Connection], T]) -> T:
         """Run ``work`` and commit it.

@@ -74,7 +74,7 @@ class Outlet:
         """The periods whose state changed since ``cursor``; the table is small and read whole."""
         table = self._tables.period
         query = select(table).where(table.c.company == self._company).order_by(table.c.change_no)
-        rows = self._database.read("reading isth_period", lambda connection: connection.execute(query).all())
+        rows = self._database.rows("reading isth_period", query)
         look = Look(last=dict(cursor.last))
         for row in rows:
             place = f"{row.period}/{row.ledger}"
