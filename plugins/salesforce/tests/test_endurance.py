@@ -21,7 +21,7 @@ from isthmus_salesforce.connector import SalesforceConnector
 from isthmus_salesforce.settings import SalesforceSettings
 from isthmus_salesforce.simulator import Salesforce
 
-from .test_certinia_sink import signed, term
+from .test_certinia_sink import PROJECT, signed, term
 from .test_sink import paid
 
 SWIFT = {"private_key": None, "concurrency": 1}
@@ -113,8 +113,8 @@ class TestCancellingCertinia(CancelContract):
     @pytest.fixture
     def cancel_case(self, connect: Connect, sim: Salesforce, clock: Any) -> CancelCase:
         """A stage is read, the milestones of a contract are written."""
-        sim.acts()["add_project"]("Rollout", Isthmus_Key__c="crm:006A")
-        sim.acts()["move_project"]("crm:006A", "On Hold")
+        sim.acts()["add_project"]("Rollout", Isthmus_Key__c=PROJECT)
+        sim.acts()["move_project"](PROJECT, "On Hold")
         clock.pass_s(1)
 
         async def work(opened: Opened) -> None:
