@@ -5,6 +5,7 @@ from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 import pytest
+import trio
 
 from isthmus.events import BusinessEvent, ChargeDetermined, CustomerChanged, ProjectCreated
 from isthmus.sdk import Delivery, Opened, Receipt, Rejected, Throttled, Unmet, Unsure
@@ -120,13 +121,19 @@ async def test_a_lost_answer_of_a_batch_doubles_nothing(
 async def test_a_batch_still_in_the_queue_is_waited_for_by_its_key(
     shell: None, simulator: NetSuiteSimulator, open_with: OpenWith, charge: MakeCharge
 ) -> None:
-    simulator.acts()["slow_jobs"](0.4)
+    simulator.acts()["slow_jobs"](3600)
     deliveries = sent(*(charge(f"billing:c{n}") for n in range(3)))
     async with open_with(writes="batch", job_patience_s=0.1) as opened:
         assert opened.sink is not None
         assert names(await opened.sink.deliver_many(deliveries)) == ["Unsure"] * 3
-    async with open_with(writes="batch") as opened:
+
+    async def done_at_last() -> None:
+        await trio.sleep(0.2)
+        simulator.jobs.perform("1")
+
+    async with open_with(writes="batch") as opened, trio.open_nursery() as nursery:
         assert opened.sink is not None
+        nursery.start_soon(done_at_last)
         outcomes = await opened.sink.deliver_many(deliveries)
     assert all(isinstance(one, Receipt) for one in outcomes)
     assert len(simulator.memory["jobs"]) == 1

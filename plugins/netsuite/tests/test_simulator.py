@@ -266,11 +266,12 @@ async def finished(http: Http, answer: Reply) -> tuple[str, list[Reply]]:
 
 
 async def test_an_asynchronous_request_answers_later(http: Http, simulator: NetSuiteSimulator) -> None:
-    simulator.acts()["slow_jobs"](0.1)
+    simulator.acts()["slow_jobs"](3600)
     queued = await http.request("POST", f"{RECORDS}/customer", json=CUSTOMER, headers=ASYNC)
     job = (await http.get(queued.headers["location"])).json()
     assert (job["completed"], job["progress"]) == (False, "pending")
     assert list(simulator.ledger.of_kind("customer")) == []
+    simulator.jobs.perform(job["id"])
     progress, (result,) = await finished(http, queued)
     assert (progress, result.status, result.headers["location"]) == (
         "succeeded",
