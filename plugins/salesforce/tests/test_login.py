@@ -12,6 +12,7 @@ import pytest
 from isthmus.sdk import ConnectorError, Fatal, Opened, Retryable, Secret, Source, Throttled
 from isthmus.sdk.simulator import Fault, Match
 from isthmus.sdk.testing import FakeContext
+from isthmus_salesforce.certinia.settings import CertiniaSettings
 from isthmus_salesforce.client import JWT_BEARER
 from isthmus_salesforce.connector import SalesforceConnector
 from isthmus_salesforce.settings import SalesforceSettings
@@ -195,6 +196,12 @@ async def test_a_login_that_fails_otherwise(
         pytest.param({"username": None}, "username", id="a key without a user"),
         pytest.param({"where": {"leads": "Id != null"}}, "where", id="a stream there is not"),
         pytest.param({"names": {"Foo__c": "Bar__c"}}, "names", id="a name that is none of ours"),
+        pytest.param(
+            {"pack": "certinia-psa", "where": {"accounts": "Id != null"}},
+            "resources",
+            id="a stream of the other pack",
+        ),
+        pytest.param({"certinia": CertiniaSettings(crm="crm")}, "pack", id="Certinia without its pack"),
     ],
 )
 def test_settings_that_cannot_work(changes: dict[str, Any], told: str) -> None:
@@ -206,6 +213,23 @@ def test_settings_that_cannot_work(changes: dict[str, Any], told: str) -> None:
     }
     with pytest.raises(ValueError, match=told):
         SalesforceSettings(**{**given, **changes})
+
+
+def test_projects_of_opportunities_need_the_crm_s_name() -> None:
+    with pytest.raises(ValueError, match=r"certinia\.crm"):
+        CertiniaSettings(projects_by="opportunity")
+
+
+@pytest.mark.parametrize("pack", ["sales", "certinia-psa"])
+def test_a_field_of_either_pack_may_have_another_name(pack: Any) -> None:
+    settings = SalesforceSettings(
+        instance_url="https://acme.my.salesforce.com",
+        client_id="x",
+        client_secret=Secret("z"),
+        pack=pack,
+        names={"Isthmus_Key__c": "Ext__c"},
+    )
+    assert settings.named("pse__Project__r.Isthmus_Key__c") == "pse__Project__r.Ext__c"
 
 
 async def test_a_probe_of_a_fitting_org_finds_nothing_wrong(sim: Salesforce, connect: Connect) -> None:
