@@ -70,14 +70,16 @@ class Server:
 @contextmanager
 def running(bin_dir: Path) -> Iterator[Server]:
     """A server for the length of the block."""
-    root = Path(mkdtemp(prefix="isthmus-pg-"))
+    # Not under a TMPDIR that only root may enter.
+    root = Path(mkdtemp(prefix="isthmus-pg-", dir="/tmp"))
     data = root / "data"
     as_root = os.getuid() == 0
     prefix: list[str] = []
     if as_root:
-        user = pwd.getpwnam("postgres")
+        names = {user.pw_name for user in pwd.getpwall()}
+        user = pwd.getpwnam("postgres" if "postgres" in names else "nobody")
         os.chown(root, user.pw_uid, user.pw_gid)
-        prefix = ["runuser", "-u", "postgres", "--"]
+        prefix = ["runuser", "-u", user.pw_name, "--"]
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]

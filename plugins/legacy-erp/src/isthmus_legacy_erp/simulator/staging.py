@@ -125,23 +125,22 @@ class StagingTables:
 
     def next_batch(self, interface: str, last: int) -> dict[str, Any] | None:
         """The batch whose turn it is, claimed; None while there is none."""
-        with self._transaction() as connection:
+        with self._transaction("BEGIN") as connection:
             found = connection.execute(
                 "SELECT * FROM isth_batch WHERE iface = ? AND company = ? AND seq = ?"
                 " AND status IN ('READY', 'CLAIMED')",
                 (interface, self._company, last + 1),
             ).fetchone()
-            if found is None:
-                return None
-            if found["status"] == "READY":
+        if found is not None and found["status"] == "READY":
+            with self._transaction() as connection:
                 connection.execute(
                     "UPDATE isth_batch SET status = 'CLAIMED', claimed_at = ? WHERE batch_id = ?",
                     (_stamp(datetime.now(UTC)), found["batch_id"]),
                 )
-            return dict(found)
+        return None if found is None else dict(found)
 
     def lines(self, batch_id: str) -> list[dict[str, Any]]:
-        with self._transaction() as connection:
+        with self._transaction("BEGIN") as connection:
             rows = connection.execute(
                 "SELECT * FROM isth_line WHERE batch_id = ? ORDER BY line_no", (batch_id,)
             ).fetchall()
@@ -182,10 +181,10 @@ class StagingTables:
         }
 
     @contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Connection]:
+    def _transaction(self, begin: str = "BEGIN IMMEDIATE") -> Iterator[sqlite3.Connection]:
         with closing(sqlite3.connect(self._path, timeout=LOCK_S, isolation_level=None)) as connection:
             connection.row_factory = sqlite3.Row
-            connection.execute("BEGIN IMMEDIATE")
+            connection.execute(begin)
             try:
                 yield connection
             except BaseException:
