@@ -12,6 +12,7 @@ from isthmus.events import BusinessEvent
 from isthmus.sdk import Fatal, Link, Retryable, Secret, Source
 from isthmus.sdk.simulator import Fault
 from isthmus.sdk.testing import FakeContext, SourceContract, read_all
+from isthmus_kantata.paging import Place
 from isthmus_kantata.simulator import KantataSimulator
 
 if TYPE_CHECKING:
@@ -181,30 +182,23 @@ async def test_an_expense_is_withdrawn_by_a_reject_and_by_a_cancel_and_comes_bac
     assert [revision for _, revision in told] == sorted({revision for _, revision in told})
 
 
-@pytest.mark.parametrize("stream", ["time_entries", "expenses"])
-async def test_deletes_while_we_read_push_nothing_over_a_page_border(
+async def read_while_drafts_are_deleted(
     psa: Psa, do: Act, clock: Clock, project: str, consultant: str, stream: str
-) -> None:
-    """Deletes are hard: the pages behind get shorter. All entries have one stamp, so pages are counted."""
-    kind = "TimeEntry" if stream == "time_entries" else "Expense"
-    ids = []
-    for n in range(40):
-        made = (
-            do("log_time", workspace=project, user=consultant, date="2026-10-05", hours=1, service="x")
-            if kind == "TimeEntry"
-            else do(
-                "add_expense",
-                workspace=project,
-                user=consultant,
-                date="2026-10-05",
-                category="Travel",
-                amount_in_cents=100 + n,
-                currency="EUR",
-            )
-        )
-        ids.append(made["id"])
+) -> tuple[set[str], set[str]]:
+    """Forty records of one stamp, so pages are counted; after each page three that were read are deleted.
+
+    Returns the keys told, and those that should have been.
+    """
+    own = {"workspace": project, "user": consultant, "date": "2026-10-05"}
+    cost = {"category": "Travel", "amount_in_cents": 100, "currency": "EUR"}
+    if stream == "time_entries":
+        ids = [do("log_time", **own, hours=1, service="x")["id"] for _ in range(40)]
+        approve, lines, delete, line = "approve_time", "entries", "delete_time", "entry"
+    else:
+        ids = [do("add_expense", **own, **cost)["id"] for _ in range(40)]
+        approve, lines, delete, line = "approve_expenses", "expenses", "delete_expense", "expense"
     drafts, kept = ids[:10], ids[10:]
-    do("approve_time" if kind == "TimeEntry" else "approve_expenses", **{_lines(kind): kept})
+    do(approve, **{lines: kept})
     clock.move(hours=1)
     told: set[str] = set()
     cursor = None
@@ -214,17 +208,29 @@ async def test_deletes_while_we_read_push_nothing_over_a_page_border(
             page = await opened.source.pull(stream, cursor)
             told |= {event.key for event in page.events}
             cursor = page.next
-            if drafts:
-                act, name = ("delete_time", "entry") if kind == "TimeEntry" else ("delete_expense", "expense")
-                do(act, **{name: drafts.pop()})
+            for draft in drafts[:3]:
+                do(delete, **{line: draft})
+            del drafts[:3]
             if not page.more:
-                break
-    assert not page.more
-    assert told == {f"psa:{id}" for id in kept}
+                return told, {f"psa:{id}" for id in kept}
+    raise AssertionError("the stream has no end")
 
 
-def _lines(kind: str) -> str:
-    return "entries" if kind == "TimeEntry" else "expenses"
+@pytest.mark.parametrize("stream", ["time_entries", "expenses"])
+async def test_deletes_while_we_read_push_nothing_over_a_page_border(
+    psa: Psa, do: Act, clock: Clock, project: str, consultant: str, stream: str
+) -> None:
+    told, kept = await read_while_drafts_are_deleted(psa, do, clock, project, consultant, stream)
+    assert told == kept
+
+
+async def test_without_stepping_back_the_same_reading_loses_some(
+    psa: Psa, do: Act, clock: Clock, project: str, consultant: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The mutant beside the guarantee."""
+    monkeypatch.setattr(Place, "whole", lambda place, ids: True)
+    told, kept = await read_while_drafts_are_deleted(psa, do, clock, project, consultant, "time_entries")
+    assert told < kept
 
 
 async def test_facts_carry_our_keys_where_the_crosswalk_knows_them(
