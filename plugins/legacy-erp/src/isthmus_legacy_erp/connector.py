@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, get_args
 import msgspec
 import trio
 
-from isthmus.sdk import Census, Connector, Context, Fatal, Opened, Probe, hookimpl
+from isthmus.sdk import Connector, Context, Fatal, Opened, hookimpl
 from isthmus_legacy_erp import layout
 from isthmus_legacy_erp.carrier import Carrier
 from isthmus_legacy_erp.codec import Codec, ValueRefused
+from isthmus_legacy_erp.discover import DropDiscover
 from isthmus_legacy_erp.disk import Disk, Drop
 from isthmus_legacy_erp.files import FileCarrier
 from isthmus_legacy_erp.inbox import Inbox
@@ -45,37 +46,43 @@ class LegacyErp(Connector):
         assert isinstance(settings, LegacyErpSettings), "the daemon reads settings with Settings"
         codecs = _codecs(settings)
         opening = self._sql if settings.interface == "sql" else self._files
-        async with opening(settings, ctx, codecs) as (carrier, probe, census):
+        async with opening(settings, ctx, codecs) as (carrier, looks):
             sink = BatchSink(ctx, settings, codecs, carrier)
             source = BatchSource(ctx, carrier, sink, codecs["receivables"])
-            yield Opened(source=source, sink=sink, probe=probe, census=census)
+            yield msgspec.structs.replace(looks, source=source, sink=sink)
 
     @asynccontextmanager
     async def _files(
         self, settings: LegacyErpSettings, ctx: Context, codecs: Mapping[str, Codec]
-    ) -> AsyncIterator[tuple[Carrier, Probe, Census | None]]:
+    ) -> AsyncIterator[tuple[Carrier, Opened]]:
         assert settings.drop_dir is not None, "the settings were checked"
         drop = Drop(settings.drop_dir, self.disk)
         responses = {interface + RESPONSE: codecs["responses"] for interface in RECORD}
         inbox = Inbox(drop, settings, {**codecs, **responses})
-        yield FileCarrier(drop, inbox, settings.company), DropProbe(ctx, settings, drop), None
+        looks = Opened(probe=DropProbe(ctx, settings, drop), discover=DropDiscover(ctx, drop))
+        yield FileCarrier(drop, inbox, settings.company), looks
 
     @asynccontextmanager
     async def _sql(
         self, settings: LegacyErpSettings, ctx: Context, codecs: Mapping[str, Codec]
-    ) -> AsyncIterator[tuple[Carrier, Probe, Census | None]]:
+    ) -> AsyncIterator[tuple[Carrier, Opened]]:
         # Only here: who exchanges files needs no SQLAlchemy in memory.
         from isthmus_legacy_erp.staging.carrier import SqlCarrier
         from isthmus_legacy_erp.staging.census import TableCensus
         from isthmus_legacy_erp.staging.database import Database, Steps
+        from isthmus_legacy_erp.staging.discover import TableDiscover
         from isthmus_legacy_erp.staging.probe import StagingProbe
 
         assert settings.staging is not None, "the settings were checked"
         database = Database(settings.staging, self.steps or Steps())
         carrier = SqlCarrier(database, settings)
+        looks = Opened(
+            probe=StagingProbe(ctx, settings, database, carrier),
+            census=TableCensus(ctx, settings, database, settings.staging.rows_per_page),
+            discover=TableDiscover(ctx, database),
+        )
         try:
-            probe = StagingProbe(ctx, settings, database, carrier)
-            yield carrier, probe, TableCensus(ctx, settings, database, settings.staging.rows_per_page)
+            yield carrier, looks
         finally:
             with trio.move_on_after(CLOSE_S, shield=True):
                 await trio.to_thread.run_sync(database.close, abandon_on_cancel=True)
