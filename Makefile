@@ -9,8 +9,8 @@ TAP := tap-mavenlink==0.0.3 tap-framework==0.0.4 singer-python==5.1.5
 # The same for NetSuite: it pins an httpx older than ours.
 NETSUITE := netsuite==0.12.0
 
-# The same for Certinia PSA: it pins a requests of 2021.
-TIMECARD := salesforce-timecard==2.0.7
+# The same for Certinia PSA, which pins a requests of 2021, and an asyncio client of Salesforce.
+TIMECARD := salesforce-timecard==2.0.7 aiosalesforce==0.6.2 orjson==3.13.0
 
 # What the tests of legacy-erp run against for real: a COBOL compiler and a database server, from Debian.
 # Without them those tests are skipped, each by its name.

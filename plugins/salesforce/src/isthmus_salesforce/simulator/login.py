@@ -25,8 +25,8 @@ _ENVELOPE = """<?xml version="1.0" encoding="UTF-8"?>
 <soapenv:Envelope xmlns:soapenv="http://schemas.xmlsoap.org/soap/envelope/" \
 xmlns:sf="urn:fault.partner.soap.sforce.com"><soapenv:Body>"""
 _ELEMENT = re.compile(r"<(?:\w+:)?(username|password)>([^<]*)<")
-ASSERTION_MAX_S = 300
-"""An assertion may live three minutes; clocks may be apart."""
+ASSERTION_MAX_S = 360
+"""Clients give an assertion three to five minutes; their clock may be a minute ahead."""
 LOGIN_HOSTS = ("login.salesforce.com", "test.salesforce.com")
 MY_DOMAIN = "isthmus-dev-ed.my.salesforce.com"
 
