@@ -173,6 +173,21 @@ async def test_a_correction_is_not_covered_by_the_posting_of_what_it_replaced(
     assert message.startswith("6.00 x 150.00 = 900.00 EUR")
 
 
+async def test_charges_of_one_entry_are_links_of_their_own(sink: Sink, entry: str) -> None:
+    """The crosswalk links a record to one key only: a correction must not be a conflict."""
+    origin = f"psa:{entry}"
+    links = [
+        link
+        for event in (
+            charged(origin),
+            charged(origin, "billing:ch2", amount=Decimal("-1125.00"), reverses="billing:ch1"),
+            charged(origin, "billing:ch3", amount=Decimal("900.00")),
+        )
+        for link in (await sink.deliver(Delivery(key=event.id, lane="psa-status", event=event))).links
+    ]
+    assert len({link.key for link in links}) == len({link.remote_id for link in links}) == 3
+
+
 async def test_entries_no_rule_has_looked_at_are_a_filter_of_kantatas(
     send: Callable[..., Any], simulator: KantataSimulator, entry: str, do: Act, project: str, consultant: str
 ) -> None:

@@ -55,7 +55,8 @@ class Statuses:
         kept = await self._show(place, ref, line)
         links = []
         if isinstance(event, ChargeDetermined):
-            remote_id = "/".join(place)
+            # Charges of one entry share its record, and a record is linked to one key only.
+            remote_id = f"{'/'.join(place)}#{event.charge}"
             links.append(Link(kind="charge", key=event.charge, remote_id=remote_id))
         return Receipt(remote_id=kept["id"], detail=f"{line.state}: {line.message}", links=links)
 
@@ -64,7 +65,7 @@ class Statuses:
         remote_id = await self._ctx.crosswalk.remote_id("charge", event.charge)
         if remote_id is None:
             raise Unmet(f"charge {event.charge} is not shown in Kantata yet")
-        place = Place(*remote_id.split("/", 2))
+        place = Place(*remote_id.removesuffix(f"#{event.charge}").split("/", 2))
         shown = await self._references.on(*place)
         if shown is not None and shown.get("service_model_ref") != event.charge:
             return Receipt(remote_id=shown["id"], detail="a newer decision is shown")
