@@ -7,7 +7,7 @@ offer is not called: a planner that only takes facts has no `Source`.
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager
-from datetime import date
+from datetime import date, datetime
 from decimal import Decimal
 from enum import Enum
 from typing import TYPE_CHECKING, ClassVar
@@ -195,24 +195,48 @@ class Discover(ABC):
 
 
 class CensusRow(msgspec.Struct, frozen=True, kw_only=True):
-    """One record as it stands in the peer, for reconciliation."""
+    """One record as it stands in the peer, for reconciliation.
+
+    Give what the peer holds itself, not what isthmus once wrote beside it: a total that was changed by hand
+    must show.
+    """
 
     key: str
+    """Our key, as the record bears it; empty where it bears none. Two rows may bear the same."""
     remote_id: str
     status: str
+    """In small letters; ``unreadable`` where nobody can say, ``voided`` where it no longer counts,
+    ``pending`` or ``rejected`` where it does not count yet."""
     amount: Decimal | None = None
     currency: str | None = None
     quantity: Decimal | None = None
+    """Hours, where the record counts hours."""
+    on: date | None = None
+    """The day of the business it is listed by."""
+    entity: str | None = None
+    """Our key of the legal entity, where the peer tells them apart."""
+    changed_at: datetime | None = None
+    """When it was changed last, aware; what changed a moment ago is not called a difference yet."""
 
 
 class Census(ABC):
-    """Reads back what the system holds, by another way than the poll where the vendor has one."""
+    """Reads back what the system holds, by another way than the poll where the vendor has one.
+
+    Kinds are ``time``, ``expense``, ``milestone`` (as approved), ``charge`` (as posted), ``invoice``,
+    ``credit``, ``payment``, ``deal``, ``burn`` (hours per project, person and day), ``project`` (its budget).
+    """
 
     kinds: frozenset[str] = frozenset()
 
     @abstractmethod
     def rows(self, kind: str, since: date, until: date) -> AsyncIterator[CensusRow]:
-        """Every record of ``kind`` dated in the window, both ends included."""
+        """Every record of ``kind`` dated in the window, both ends included.
+
+        Records that bear no key of ours are told too where they stand on a project or customer of ours.
+
+        Raises:
+            Retryable, Throttled, Fatal: see `isthmus.sdk.errors`.
+        """
 
 
 class Opened(msgspec.Struct, frozen=True, kw_only=True):

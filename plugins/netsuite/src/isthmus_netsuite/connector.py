@@ -59,7 +59,7 @@ class NetSuite(Connector):
                     source=NetSuiteSource(client, directory, settings, ctx),
                     sink=NetSuiteSink(client, directory, settings, ctx),
                     probe=NetSuiteProbe(http, client, settings, ctx),
-                    census=Books(client, directory, ctx),
+                    census=Books(client, directory, settings, ctx),
                 )
 
 

@@ -1,0 +1,464 @@
+"""From the log to what must stand on both sides of a pair. Pure: facts in, `Expected` out."""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Set
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Literal, Protocol, get_args
+
+import msgspec
+
+from isthmus.events.base import BusinessEvent
+from isthmus.events.control import DemandRevised
+from isthmus.events.finance import (
+    ChargeDetermined,
+    ChargeHeld,
+    ChargeReleased,
+    ChargeWaived,
+    InvoiceReleased,
+    InvoiceVoided,
+    PaymentReceived,
+)
+from isthmus.events.master import DealWon, ProjectCreated
+from isthmus.events.planning import BurnRevised
+from isthmus.events.work import (
+    ExpenseValidated,
+    ExpenseWithdrawn,
+    MilestoneAchieved,
+    MilestoneReopened,
+    TimeApproved,
+    TimeUnapproved,
+)
+from isthmus.reconcile.compare import Difference, Expected, Figures, Standing
+
+__all__ = ["KINDS", "Known", "Landed", "PairKind", "Reader", "Road", "Scan", "Told", "reader_of"]
+
+PairKind = Literal["time", "expense", "milestone", "invoice", "hours", "contract"]
+KINDS: tuple[PairKind, ...] = get_args(PairKind)
+SCHEDULED = ("installment", "retainer", "subscription")
+"""Charges that come from the contract alone; they are looked at with the milestones."""
+ZERO = Decimal(0)
+
+
+class Told(msgspec.Struct, frozen=True, kw_only=True):
+    """A fact of the log, stale ones left out."""
+
+    seq: int
+    recorded_at: datetime
+    event: BusinessEvent
+
+
+class Landed(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a fact stands in the lane that was to carry it to the right side."""
+
+    lane: str
+    standing: Standing
+    words: str
+    remote_id: str | None = None
+
+
+Road = Callable[[Told], Landed | None]
+"""Says where a fact stands on its way to the right side; None: no lane of that side takes it."""
+
+
+class Known(msgspec.Struct, frozen=True, kw_only=True):
+    """What must stand on either side, by key; what is dated outside the window only where it was shown."""
+
+    left: dict[str, Expected]
+    right: dict[str, Expected]
+    undecided: list[Difference] = []
+    """What no rule has decided about."""
+    held: int = 0
+    """Left records that wait for a person or the calendar: known, and no difference."""
+
+
+class Reader(Protocol):
+    """What a kind of pair makes of the log."""
+
+    kinds: frozenset[str]
+
+    def take(self, told: Told) -> None:
+        """Hear the next fact."""
+
+    def known(self, road: Road, shown: Set[str] = frozenset()) -> Known:
+        """What must stand where.
+
+        Args:
+            shown: Keys the left side shows in the window, whatever day we know them by.
+        """
+
+
+class _Work:
+    """Approved work on the left, its charges on the right."""
+
+    def __init__(self, origin: str, since: date, until: date) -> None:
+        self._origin = origin
+        self._since, self._until = since, until
+        self._facts: dict[str, Told] = {}
+        self._charges: dict[str, dict[str, Told]] = defaultdict(dict)
+        self._waived: set[str] = set()
+        self._held: dict[str, ChargeHeld] = {}
+        self.kinds = frozenset(
+            {
+                *("time.approved", "time.unapproved", "expense.validated", "expense.withdrawn"),
+                *("milestone.achieved", "milestone.reopened"),
+                *("charge.determined", "charge.waived", "charge.held", "charge.released"),
+            }
+        )
+
+    def take(self, told: Told) -> None:
+        match told.event:
+            case ChargeDetermined() as event if self._ours(event.origin):
+                self._charges[event.origin_key][event.charge] = told
+            case ChargeWaived() as event if event.origin == self._origin:
+                self._waived.add(event.origin_key)
+            case ChargeHeld() as event if event.origin == self._origin:
+                self._held[event.origin_key] = event
+            case ChargeReleased() as event:
+                self._held.pop(event.origin_key, None)
+            case TimeApproved() | TimeUnapproved() if self._origin == "time":
+                self._facts[told.event.key] = told
+            case ExpenseValidated() | ExpenseWithdrawn() if self._origin == "expense":
+                self._facts[told.event.key] = told
+            case MilestoneAchieved() | MilestoneReopened() if self._origin == "milestone":
+                self._facts[told.event.key] = told
+
+    def known(self, road: Road, shown: Set[str] = frozenset()) -> Known:
+        left: dict[str, Expected] = {}
+        right: dict[str, Expected] = {}
+        open_ends: list[Difference] = []
+        held = 0
+        for key, told in self._facts.items():
+            day, figures = _approved(told.event)
+            if day is not None and not self._since <= day <= self._until and key not in shown:
+                continue
+            charges = self._charges.get(key, {})
+            net = _net(charges.values())
+            left[key] = Expected(
+                key=key,
+                figures=figures or Figures(),
+                changed_at=told.recorded_at,
+                standing="there" if figures is not None else "withdrawn",
+                words=told.event.id,
+                other=net,
+                seq=told.seq,
+            )
+            right |= self._posted(charges.values(), figures, road)
+            held += key in self._held
+            if figures is not None and not charges and key not in self._waived and key not in self._held:
+                open_ends.append(_undecided(left[key]))
+        for charges in self._charges.values():
+            first = next(iter(charges.values())).event
+            assert isinstance(first, ChargeDetermined)
+            if first.origin in SCHEDULED and self._since <= first.earned_on <= self._until:
+                right |= self._posted(charges.values(), None, road)
+        return Known(left=left, right=right, undecided=open_ends, held=held)
+
+    def _ours(self, origin: str) -> bool:
+        family = {"time": ("time", "retainer_overage"), "milestone": ("milestone", *SCHEDULED)}
+        return origin in family.get(self._origin, (self._origin,))
+
+    def _posted(self, charges: Iterable[Told], other: Figures | None, road: Road) -> dict[str, Expected]:
+        """Each charge is a record of its own on the right, and so is each reversal."""
+        found = {}
+        for told in charges:
+            landed = road(told)
+            if landed is not None:
+                event = told.event
+                assert isinstance(event, ChargeDetermined)
+                found[event.charge] = Expected(
+                    key=event.charge,
+                    figures=msgspec.structs.replace(_charged(event), remote_id=landed.remote_id),
+                    changed_at=told.recorded_at,
+                    standing=landed.standing,
+                    words=landed.words,
+                    origin=event.origin_key,
+                    other=other,
+                    seq=told.seq,
+                    lane=landed.lane,
+                )
+        return found
+
+
+def _approved(event: BusinessEvent) -> tuple[date | None, Figures | None]:
+    """The day of the work and what was approved; no figures where it was withdrawn."""
+    match event:
+        case TimeApproved():
+            return event.worked_on, Figures(quantity=event.hours, status="approved")
+        case ExpenseValidated():
+            return event.spent_on, Figures(amount=event.amount, currency=event.currency, status="approved")
+        case MilestoneAchieved():
+            return event.achieved_on, Figures(status="achieved")
+    return None, None
+
+
+def _charged(event: ChargeDetermined) -> Figures:
+    """What the record of a charge must say; a reversal takes its quantity back."""
+    size = abs(event.quantity)
+    taken_back = event.amount < 0 or event.reverses is not None
+    hours = event.origin in ("time", "retainer_overage")
+    return Figures(
+        quantity=(-size if taken_back else size) if hours else None,
+        amount=event.amount,
+        currency=event.currency,
+    )
+
+
+def _net(charges: Iterable[Told]) -> Figures | None:
+    """What all charges of a piece of work and their reversals come to; None without any."""
+    parts = [_charged(told.event) for told in charges if isinstance(told.event, ChargeDetermined)]
+    if not parts:
+        return None
+    hours = [part.quantity for part in parts if part.quantity is not None]
+    return Figures(
+        quantity=sum(hours, ZERO) if hours else None,
+        amount=sum((part.amount or ZERO for part in parts), ZERO),
+        currency=parts[0].currency,
+    )
+
+
+def _undecided(entry: Expected) -> Difference:
+    """Approved, and no rule has charged, waived or held it: billing has not got there, or lost it."""
+    return Difference(
+        key=entry.key,
+        kind="missing",
+        side="right",
+        left=entry.figures,
+        ours=entry.figures,
+        right=None,
+        amount=entry.figures.amount,
+        currency=entry.figures.currency,
+        quantity=entry.figures.quantity,
+        cause="undecided",
+        words="it is neither charged, nor waived, nor held",
+        state="drift",
+        origin=entry.key,
+        seq=entry.seq,
+    )
+
+
+class _Invoices:
+    """Invoices of an ERP on the left, what is shown of them on the right."""
+
+    kinds = frozenset({"invoice.released", "invoice.voided", "payment.received"})
+
+    def __init__(self, since: date, until: date, *, source: str) -> None:
+        """
+        Args:
+            source: The instance whose invoices are meant.
+        """
+        self._since, self._until, self._source = since, until, source
+        self._released: dict[str, Told] = {}
+        self._status: dict[str, str] = {}
+        self._newest: dict[str, Told] = {}
+
+    def take(self, told: Told) -> None:
+        event = told.event
+        if event.source != self._source:
+            return
+        match event:
+            case InvoiceReleased():
+                self._released[event.invoice] = told
+                self._status.setdefault(event.invoice, "released")
+                self._newest[event.invoice] = told
+            case InvoiceVoided():
+                self._status[event.invoice] = "voided"
+                self._newest[event.invoice] = told
+            case PaymentReceived():
+                self._status[event.invoice] = "paid" if event.open_amount <= 0 else "partly_paid"
+                self._newest[event.invoice] = told
+
+    def known(self, road: Road, shown: Set[str] = frozenset()) -> Known:
+        left: dict[str, Expected] = {}
+        right: dict[str, Expected] = {}
+        for key, told in self._released.items():
+            event = told.event
+            assert isinstance(event, InvoiceReleased)
+            if not self._since <= event.issued_on <= self._until and key not in shown:
+                continue
+            newest = self._newest[key]
+            figures = Figures(amount=event.total, currency=event.currency, status=self._status[key])
+            left[key] = Expected(
+                key=key,
+                figures=figures,
+                changed_at=newest.recorded_at,
+                words=event.id,
+                other=figures,
+                seq=told.seq,
+            )
+            # What is shown follows the newest word; an invoice that never arrived follows its release.
+            landed, first = road(newest), road(told)
+            if landed is not None and first is not None:
+                stands = landed if landed.standing != "there" else first
+                right[key] = Expected(
+                    key=key,
+                    figures=figures,
+                    changed_at=newest.recorded_at,
+                    standing=stands.standing,
+                    words=stands.words,
+                    origin=key,
+                    other=figures,
+                    seq=newest.seq,
+                    lane=stands.lane,
+                )
+        return Known(left=left, right=right)
+
+
+class _Hours:
+    """Approved time on the left; hours per project, person and day on the right."""
+
+    kinds = frozenset({"time.approved", "time.unapproved", "burn.revised"})
+
+    def __init__(self, since: date, until: date) -> None:
+        self._time = _Work("time", since, until)
+        self._since, self._until = since, until
+        self._burns: dict[str, Told] = {}
+        self._days: dict[str, dict[str, TimeApproved]] = defaultdict(dict)
+        self._day_of: dict[str, str] = {}
+
+    def take(self, told: Told) -> None:
+        event = told.event
+        self._time.take(told)
+        if isinstance(event, BurnRevised):
+            self._burns[event.burn] = told
+        if isinstance(event, (TimeApproved, TimeUnapproved)):
+            day = self._day_of.pop(event.entry, None)
+            if day is not None:
+                self._days[day].pop(event.entry, None)
+        if isinstance(event, TimeApproved):
+            day = f"{event.project}|{event.resource}|{event.worked_on}"
+            self._day_of[event.entry] = day
+            self._days[day][event.entry] = event
+
+    def known(self, road: Road, shown: Set[str] = frozenset()) -> Known:
+        left = self._time.known(lambda told: None, shown).left
+        right: dict[str, Expected] = {}
+        for key, told in self._burns.items():
+            event = told.event
+            assert isinstance(event, BurnRevised)
+            landed = road(told)
+            if landed is None or not self._since <= event.worked_on <= self._until:
+                continue
+            hours = event.billable_hours + event.nonbillable_hours
+            approved = sum((each.hours for each in self._days.get(key, {}).values()), ZERO)
+            nothing = hours == 0 and landed.standing == "there"
+            right[key] = Expected(
+                key=key,
+                figures=Figures(quantity=hours),
+                changed_at=told.recorded_at,
+                standing="withdrawn" if nothing else landed.standing,
+                words="no hours are approved any more" if nothing else landed.words,
+                origin=key,
+                other=Figures(quantity=approved),
+                seq=told.seq,
+                lane=landed.lane,
+            )
+        for key, entries in self._days.items():
+            first = next(iter(entries.values()), None)
+            if first is not None and key not in self._burns and self._since <= first.worked_on <= self._until:
+                newest = max(left[entry].changed_at for entry in entries if entry in left)
+                total = Figures(quantity=sum((each.hours for each in entries.values()), ZERO))
+                right[key] = Expected(
+                    key=key,
+                    figures=total,
+                    changed_at=newest,
+                    standing="in_flight",
+                    words="burn has not told the planner's total yet",
+                    origin=key,
+                    other=total,
+                )
+        return Known(left=left, right=right)
+
+
+class _Contracts:
+    """What was sold on the left, the budget of its project on the right."""
+
+    kinds = frozenset({"deal.won", "project.created", "demand.revised"})
+
+    def __init__(self, since: date, until: date) -> None:
+        self._since, self._until = since, until
+        self._deals: dict[str, Told] = {}
+        self._projects: dict[str, Told] = {}
+        self._budgets: dict[str, Told] = {}
+
+    def take(self, told: Told) -> None:
+        match told.event:
+            case DealWon() as event:
+                self._deals[event.deal] = told
+            case ProjectCreated() as event:
+                self._projects[event.project] = told
+            case DemandRevised() as event if event.budget is not None:
+                self._budgets[event.project] = told
+
+    def known(self, road: Road, shown: Set[str] = frozenset()) -> Known:
+        left: dict[str, Expected] = {}
+        right: dict[str, Expected] = {}
+        for key, told in self._deals.items():
+            event = told.event
+            assert isinstance(event, DealWon)
+            if self._since <= event.closed_on <= self._until or key in shown:
+                left[key] = Expected(
+                    key=key,
+                    figures=Figures(amount=event.amount, currency=event.currency, status="won"),
+                    changed_at=told.recorded_at,
+                    words=event.id,
+                    seq=told.seq,
+                )
+        for key, first in self._projects.items():
+            told = self._budgets.get(key, first)
+            said, landed = told.event, road(told)
+            if landed is None or not isinstance(said, (ProjectCreated, DemandRevised)):
+                continue
+            right[key] = Expected(
+                key=key,
+                figures=Figures(amount=said.budget, currency=said.currency),
+                changed_at=told.recorded_at,
+                standing=landed.standing,
+                words=landed.words,
+                origin=key,
+                seq=told.seq,
+                lane=landed.lane,
+            )
+        return Known(left=left, right=right)
+
+
+class Scan:
+    """Reads the log for a pair of one legal entity, and remembers every key it met."""
+
+    def __init__(self, reader: Reader, entity: str | None) -> None:
+        """
+        Args:
+            entity: Only facts of this legal entity; None: all.
+        """
+        self._reader = reader
+        self._entity = entity
+        self.kinds = reader.kinds
+        self.met: set[str] = set()
+        """What is here and not expected belongs to another pair, and is not its difference."""
+
+    def take(self, told: Told) -> None:
+        """Hear the next fact."""
+        self.met.add(told.event.key)
+        if self._entity in (None, told.event.entity):
+            self._reader.take(told)
+
+    def known(self, road: Road, shown: Set[str]) -> Known:
+        """See `Reader.known`."""
+        return self._reader.known(road, shown)
+
+
+def reader_of(kind: PairKind, since: date, until: date, *, left: str) -> Reader:
+    """What reads the log for a pair of this kind.
+
+    Args:
+        left: The instance on the left.
+    """
+    match kind:
+        case "time" | "expense" | "milestone":
+            return _Work(kind, since, until)
+        case "invoice":
+            return _Invoices(since, until, source=left)
+        case "hours":
+            return _Hours(since, until)
+        case "contract":
+            return _Contracts(since, until)
