@@ -11,6 +11,7 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from sqlalchemy import event
 
 from isthmus.sdk.testing import LateCase, LateContract
 from isthmus_legacy_erp.look import Cursor
@@ -244,3 +245,33 @@ async def test_rows_of_another_company_are_nobodys_gap(bench: Any) -> None:
         page = await bench.pull(opened, "receivables")
         assert [event.payment for event in page.events] == ["erp:P1"]
         assert msgspec.json.decode(page.next) == {"top": 2}
+
+
+async def test_no_statement_walks_through_what_was_read_long_ago(bench: Any) -> None:
+    """SQLite says how it would find the rows of each statement of a pull."""
+    plans: list[tuple[str, str]] = []
+
+    def explain(*args: Any) -> None:
+        cursor, statement, parameters = args[1], args[2], args[3]
+        if statement.startswith("SELECT"):
+            found = cursor.connection.execute(f"EXPLAIN QUERY PLAN {statement}", parameters)
+            plans.extend((statement, row[3]) for row in found)
+
+    connect = bench.steps.connect
+
+    def explaining(engine: Any) -> Any:
+        connection = connect(engine)
+        event.listen(connection, "before_cursor_execute", explain)
+        return connection
+
+    async with bench.open() as opened:
+        await bench.introduce(opened)
+        await bench.send(opened, bench.charge())
+        bench.sim.run_jobs()
+        bench.steps.connect = explaining
+        for stream in ("responses", "receivables"):
+            await bench.pull(opened, stream)
+        await bench.send(opened, bench.charge(2))
+    walks = [plan for statement, plan in plans if plan.startswith("SCAN") and "WHERE" in statement]
+    assert any("isth_batch_unread" in plan for _, plan in plans)
+    assert walks == []

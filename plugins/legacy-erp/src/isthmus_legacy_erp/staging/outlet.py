@@ -50,8 +50,10 @@ class Outlet:
         table = self._tables.out
         wanted: list[ColumnElement[bool]] = [table.c.id > cursor.top]
         wanted += [table.c.id.between(gap.first, gap.last) for gap in cursor.gaps]
-        # Rows of other companies are read as well: what is theirs is no gap.
-        query = select(table).where(or_(*wanted)).order_by(table.c.id).limit(self._page)
+        lowest = min([cursor.top + 1, *(gap.first for gap in cursor.gaps)])
+        # The bound keeps the database from walking through all that was read long ago. Rows of other
+        # companies are read as well: what is theirs is no gap.
+        query = select(table).where(table.c.id >= lowest, or_(*wanted)).order_by(table.c.id).limit(self._page)
 
         def work(connection: Connection) -> tuple[Sequence[Any], dict[str, list[Any]]]:
             rows = connection.execute(query).all()

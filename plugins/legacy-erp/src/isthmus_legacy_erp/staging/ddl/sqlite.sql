@@ -75,6 +75,7 @@ CREATE TABLE isth_line (
 );
 
 CREATE INDEX isth_line_posted ON isth_line (company, posting_on) WHERE iface = 'charges';
+CREATE INDEX isth_batch_unread ON isth_batch (iface, company, seq) WHERE answer_read_at IS NULL;
 CREATE INDEX isth_batch_waiting ON isth_batch (iface, company, seq) WHERE status IN ('READY', 'CLAIMED');
 
 -- kind: invoice (line_count says how many charge rows it has), charge (of invoice_no), payment, void.
