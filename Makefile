@@ -17,7 +17,10 @@ TIMECARD := salesforce-timecard==2.0.7 aiosalesforce==0.6.2 orjson==3.13.0
 TEST_DEPS := gnucobol3 postgresql
 AS_ROOT := $(shell [ "$$(id -u)" = 0 ] || echo sudo -n)
 
-.PHONY: demo test test-deps setup lint types imports unit bench format clean
+# How often `make api-fuzz` calls each operation.
+EXAMPLES ?= 2000
+
+.PHONY: demo test test-deps setup lint types imports unit api-fuzz bench format clean
 
 demo: setup
 	$(BIN)/isthmus demo
@@ -54,6 +57,10 @@ imports:
 
 unit:
 	$(BIN)/pytest -q
+
+# schemathesis against the services, as `make test` does it with few examples; it takes a while.
+api-fuzz: setup
+	$(BIN)/python -m tests.services.fuzzed $(EXAMPLES)
 
 bench: setup
 	$(BIN)/python -m tests.benchmarks

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from isthmus.config import CODES, ConnectorConfig, ControlConfig, DaemonConfig, LaneConfig
+from isthmus.config import CODES, ConnectorConfig, ControlConfig, DaemonConfig, LaneConfig, ServicesConfig
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "config" / "README.md").read_text()
@@ -33,6 +33,7 @@ def rows(heading: str) -> dict[str, str]:
         pytest.param("[connectors.<instance>]", ConnectorConfig, {"settings"}, id="connectors"),
         pytest.param("[lanes.<name>]", LaneConfig, set(), id="lanes"),
         pytest.param("[control]", ControlConfig, set(), id="control"),
+        pytest.param("[services]", ServicesConfig, set(), id="services"),
     ],
 )
 def test_every_setting_is_explained_with_its_default(

@@ -199,6 +199,7 @@ def test_the_runbook_names_every_metric_with_its_labels_and_no_other(metrics: Me
     metrics.plugin("crm", plugin="p", version="1", api=(1, 0))
     metrics.reads("crm", "accounts", 60)
     metrics.restarted("crm")
+    metrics.serves(["readFeed"])
     metrics.certified("crm", NOW)
     lag = Lag(state="unsaid", hours=Decimal(1), amounts={"EUR": Decimal(100)}, since=NOW)
     metrics.snapshot(Snapshot(taken_at=NOW, planner_lag=(lag,)))

@@ -76,9 +76,11 @@ def test_a_stop_has_time_for_the_drain_and_the_longest_attempt_of_the_sample() -
     assert float(directive("TimeoutStopSec")[0]) > longest
 
 
-def test_the_unit_opens_the_door_the_sample_listens_at() -> None:
-    port = load(ROOT / "config").daemon.ops_listen.rpartition(":")[2]
-    assert f"tcp:{port}" in directive("SocketBindAllow")
+def test_the_unit_opens_the_doors_the_sample_listens_at() -> None:
+    config = load(ROOT / "config")
+    assert config.services is not None
+    ports = [address.rpartition(":")[2] for address in (config.daemon.ops_listen, config.services.listen)]
+    assert directive("SocketBindAllow") == [f"tcp:{port}" for port in ports]
 
 
 def test_the_units_directories_are_those_of_the_sample() -> None:

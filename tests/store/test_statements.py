@@ -14,6 +14,7 @@ from isthmus.store.statements import STATEMENTS, parse
 
 SMALL = "a handful of rows: one per lane or source"
 SCANS = {
+    "api_tokens_all": "some for each system that calls",
     "positions_all": SMALL,
     "lanes_all": SMALL,
     "cursors_all": SMALL,

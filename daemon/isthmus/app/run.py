@@ -11,6 +11,7 @@ import msgspec
 import trio
 
 from isthmus.app.daemon import Daemon
+from isthmus.app.services import surroundings
 from isthmus.app.status import status
 from isthmus.config import Config, ConfigError, Secrets, bind, check, listen_address, load
 from isthmus.config.load import gather
@@ -23,6 +24,7 @@ from isthmus.ops.notify import Notifier
 from isthmus.ops.serve import serve
 from isthmus.process.registry import PROCESSES
 from isthmus.runtime.plugins import Plugins, load_plugins
+from isthmus.services.app import services_app
 from isthmus.store import audit
 from isthmus.store.face import Store
 from isthmus.store.open import open_store
@@ -81,7 +83,7 @@ async def run(bound: Bound, *, told: Callable[[str], None] = lambda line: None) 
     """Serve until SIGTERM or SIGINT, then drain and return.
 
     Args:
-        told: Hears where the ops listener and the admin socket are.
+        told: Hears where the listeners and the admin socket are.
 
     Raises:
         StoreLocked: another daemon works on the state directory.
@@ -112,6 +114,10 @@ async def run(bound: Bound, *, told: Callable[[str], None] = lambda line: None) 
                 kinds_of=lambda lane: daemon.lanes[lane].kinds if lane in daemon.lanes else None,
             )
             told(f"admin {await nursery.start(serve, admin_app(daemon.desk, acts), config.daemon.socket)}")
+            if config.services is not None:
+                served = services_app(surroundings(daemon, config.services))
+                listen = listen_address(config.services.listen)
+                told(f"services {await nursery.start(serve, served, listen)}")
             await _note(store, daemon, "start")
             if notifier.watchdog_every_s is not None:
                 nursery.start_soon(_feed_watchdog, notifier, store, notifier.watchdog_every_s)

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 from isthmus.cli.exits import USAGE, Leave
 
-__all__ = ["instant"]
+__all__ = ["instant", "span"]
 
 _AGO = re.compile(r"(\d{1,6})([smhd])")
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
@@ -29,3 +29,14 @@ def instant(option: str, text: str | None, now: datetime) -> datetime | None:
         forms = "2026-11-01T08:00:00+01:00, 2026-11-01, 3h or 2d"
         raise Leave(USAGE, f"{option} {text!r} is no time; write it as one of: {forms}")
     return at if at.tzinfo is not None else at.replace(tzinfo=UTC)
+
+
+def span(option: str, text: str) -> timedelta:
+    """``90d``, ``12h``: how long something is to last.
+
+    Raises:
+        Leave: it is none.
+    """
+    if found := _AGO.fullmatch(text):
+        return timedelta(**{_UNITS[found[2]]: int(found[1])})
+    raise Leave(USAGE, f"{option} {text!r} is no span of time; write it as 90d, 12h or 30m")

@@ -9,6 +9,7 @@ from isthmus.config.model import (
     ControlConfig,
     DaemonConfig,
     LaneConfig,
+    ServicesConfig,
     listen_address,
 )
 from isthmus.config.problems import CODES, ConfigError, Problem, render
@@ -23,6 +24,7 @@ __all__ = [
     "LaneConfig",
     "Problem",
     "Secrets",
+    "ServicesConfig",
     "bind",
     "check",
     "listen_address",

@@ -9,7 +9,14 @@ import msgspec
 
 from isthmus.config.convert import Converter, Wrong, build
 from isthmus.config.dimensions import check_dimensions
-from isthmus.config.model import Config, ConnectorConfig, ControlConfig, DaemonConfig, LaneConfig
+from isthmus.config.model import (
+    Config,
+    ConnectorConfig,
+    ControlConfig,
+    DaemonConfig,
+    LaneConfig,
+    ServicesConfig,
+)
 from isthmus.config.places import KeyPath
 from isthmus.config.problems import Findings, Places, did_you_mean
 from isthmus.config.read import read_files
@@ -19,7 +26,7 @@ from isthmus.process.registry import PROCESSES
 __all__ = ["gather", "load"]
 
 NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
-_TABLES = ("daemon", "connectors", "lanes", "routes", "dimensions", "control")
+_TABLES = ("daemon", "connectors", "lanes", "routes", "dimensions", "control", "services")
 _SOURCES = ("calendar", "configuration")
 """What tells facts beside connectors and processes."""
 
@@ -56,6 +63,9 @@ def gather(directory: Path, *, processes: Collection[str] = tuple(PROCESSES)) ->
     if isinstance(raw.get("daemon", {} if whole else None), dict):
         daemon = converter.struct(DaemonConfig, tables["daemon"], ("daemon",))
     control = converter.struct(ControlConfig, tables["control"], ("control",))
+    services = None
+    if "services" in raw:
+        services = converter.struct(ServicesConfig, tables["services"], ("services",))
     connectors = {
         name: connector
         for name, table in _named(tables["connectors"], "connectors", findings, [*processes, *_SOURCES])
@@ -78,6 +88,7 @@ def gather(directory: Path, *, processes: Collection[str] = tuple(PROCESSES)) ->
         routes=routes,
         dimensions=check_dimensions(tables["dimensions"], findings),
         control=ControlConfig() if isinstance(control, Wrong) else control,
+        services=None if isinstance(services, Wrong) else services,
         places=places,
     )
 

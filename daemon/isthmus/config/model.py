@@ -10,7 +10,15 @@ from msgspec import Meta
 
 from isthmus.config.problems import Places, Problem
 
-__all__ = ["Config", "ConnectorConfig", "ControlConfig", "DaemonConfig", "DimensionsConfig", "LaneConfig"]
+__all__ = [
+    "Config",
+    "ConnectorConfig",
+    "ControlConfig",
+    "DaemonConfig",
+    "DimensionsConfig",
+    "LaneConfig",
+    "ServicesConfig",
+]
 
 Seconds = Annotated[float, Meta(gt=0, le=31_536_000)]
 Name = Annotated[str, Meta(min_length=1, max_length=100)]
@@ -128,6 +136,22 @@ class ControlConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         return {"finance": self.finance, "delivery": self.delivery, "forecasting": self.forecasting}
 
 
+class ServicesConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """``[services]``: what other systems may call. Without the table nothing is served."""
+
+    listen: str = "127.0.0.1:9478"
+    """Its own address, ``host:port``; port 0 takes a free one."""
+    hosts: tuple[Name, ...] = ()
+    """Further names a caller may use in its Host header."""
+    rate_per_s: Annotated[float, Meta(gt=0, le=10_000)] = 20.0
+    """Requests of one token in the long run."""
+    burst: Annotated[int, Meta(ge=1, le=100_000)] = 40
+    """Requests of one token at once."""
+
+    def __post_init__(self) -> None:
+        listen_address(self.listen, "listen")
+
+
 class Config(msgspec.Struct, frozen=True, kw_only=True):
     """A whole configuration that has passed all checks but those of the plugins' own settings."""
 
@@ -140,13 +164,18 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     dimensions: Mapping[str, DimensionsConfig] = {}
     """By legal entity."""
     control: ControlConfig = ControlConfig()
+    services: ServicesConfig | None = None
+    """None: there are none."""
     places: Places
     """Where each key stands, for errors found later."""
     warnings: tuple[Problem, ...] = ()
 
 
-def listen_address(text: str) -> tuple[str, int]:
+def listen_address(text: str, setting: str = "ops_listen") -> tuple[str, int]:
     """Host and port of ``127.0.0.1:9477`` or ``[::1]:9477``.
+
+    Args:
+        setting: Where it stands, for the error.
 
     Raises:
         ValueError: it is not in that form.
@@ -154,7 +183,7 @@ def listen_address(text: str) -> tuple[str, int]:
     host, colon, port = text.rpartition(":")
     bare = host[1:-1] if host.startswith("[") and host.endswith("]") else host
     if not colon or not bare or (":" in bare) != (bare != host) or not port.isascii() or not port.isdigit():
-        raise ValueError(f'ops_listen "{text}" is no address; write host:port, such as "127.0.0.1:9477"')
+        raise ValueError(f'{setting} "{text}" is no address; write host:port, such as "127.0.0.1:9477"')
     if int(port) > 65535:
-        raise ValueError(f"ops_listen has port {port}, which is more than 65535")
+        raise ValueError(f"{setting} has port {port}, which is more than 65535")
     return bare, int(port)

@@ -100,12 +100,15 @@ def _open(
     return letter is not None
 
 
-async def record_facts(store: Store, actor: str, events: Sequence[BusinessEvent], now: datetime) -> int:
-    """Keep facts that come from no stream, such as an admin's; how many were new."""
+def record_facts(
+    tx: Tx, actor: str, events: Sequence[BusinessEvent], now: datetime, **detail: str
+) -> event_log.Appended:
+    """Keep facts that come from no stream, such as those other systems submit.
 
-    def unit(tx: Tx) -> int:
-        kept = event_log.append(tx, events, now)
-        audit.append(tx, actor=actor, act="submitted", detail={"events": len(kept.new)}, now=now)
-        return len(kept.new)
-
-    return await store.write(unit)
+    Args:
+        detail: What the audit trail is to say of them besides.
+    """
+    kept = event_log.append(tx, events, now)
+    said = {**detail, "events": len(kept.new), **({"conflicts": kept.conflicts} if kept.conflicts else {})}
+    audit.append(tx, actor, "submitted", said, now)
+    return kept

@@ -19,6 +19,7 @@ from isthmus.events.values import Instant
 from isthmus.ops.desk import Desk
 from isthmus.ops.errors import NotFound, Refused
 from isthmus.ops.selection import Selection
+from isthmus.ops.tokens import RevokeOrder, TokenOrder
 from isthmus.store.errors import ReadTooLong, StoreBusy, StoreFull
 
 T = TypeVar("T", bound=msgspec.Struct)
@@ -234,6 +235,17 @@ def admin_app(desk: Desk, acts: Acts) -> ASGIApp:
         order = await _order(request, OneOrder)
         return await desk.work.note(order.id, order.text, by=_who(request))
 
+    async def tokens(request: Request) -> object:
+        return await desk.tokens.list()
+
+    async def issue(request: Request) -> object:
+        return await desk.tokens.issue(await _order(request, TokenOrder), by=_who(request))
+
+    async def revoke(request: Request) -> object:
+        order = await _order(request, RevokeOrder)
+        await desk.tokens.revoke(order.name, by=_who(request), why=order.why)
+        return {"revoked": order.name}
+
     async def replay(request: Request) -> object:
         order = await _order(request, ReplayOrder)
         kinds = acts.kinds_of(order.lane)
@@ -312,6 +324,9 @@ def admin_app(desk: Desk, acts: Acts) -> ASGIApp:
         ("POST", "/v1/exceptions/approve", approve),
         ("POST", "/v1/exceptions/edit", edit),
         ("POST", "/v1/exceptions/note", note),
+        ("GET", "/v1/tokens", tokens),
+        ("POST", "/v1/tokens", issue),
+        ("POST", "/v1/tokens/revoke", revoke),
         ("POST", "/v1/events/replay", replay),
         ("POST", "/v1/db/backup", backup),
         ("GET", "/v1/db/check", check),

@@ -11,6 +11,7 @@ from prometheus_client.metrics import MetricWrapperBase
 
 __all__ = [
     "AGES",
+    "API_OUTCOMES",
     "ATTEMPT_OUTCOMES",
     "CAUSES",
     "CONNECTOR_STATES",
@@ -30,6 +31,7 @@ __all__ = [
 
 Stage = Literal["ingest", "process", "deliver"]
 
+API_OUTCOMES = ("ok", "refused", "denied", "limited", "failed")
 CONNECTOR_STATES = ("starting", "running", "throttled", "broken", "paused", "parked")
 OPERATIONS = ("get", "post", "put", "patch", "delete", "call")
 REQUEST_OUTCOMES = ("ok", "retryable", "throttled", "rejected", "fatal", "unsure")
@@ -176,6 +178,14 @@ class Catalogue:
             Gauge, "snapshot_timestamp_seconds", "How old backlog and business figures are"
         )
         self.log_messages = self._add(Counter, "log_messages", "Lines logged", "level")
+
+        # Services.
+        self.api_requests = self._add(
+            Counter, "api_requests", "Requests to the services by how they ended", "operation", "outcome"
+        )
+        self.api_seconds = self._add(
+            Histogram, "api_request_duration_seconds", "How long a request took", buckets=REQUEST_BUCKETS
+        )
 
         # Business.
         self.unbilled_entries = self._add(

@@ -20,6 +20,7 @@ from isthmus.ops.explain import Explanation, explain
 from isthmus.ops.replaying import Replay, Wanted, replay_page
 from isthmus.ops.rewinding import CursorLine, Rewound, cursor_lines, rewind
 from isthmus.ops.story import Step, tell
+from isthmus.ops.tokens import TokenDesk
 from isthmus.ops.workbench import Site, Workbench
 from isthmus.store import anchors, audit, deliveries, lanes, receipts
 from isthmus.store import log as event_log
@@ -115,6 +116,7 @@ class Desk:
         self._anchors = anchors
         self._site = site or Site()
         self.work = Workbench(store, now=now, ring=ring, site=site)
+        self.tokens = TokenDesk(store, now)
 
     async def events(
         self,

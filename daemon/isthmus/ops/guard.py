@@ -4,15 +4,23 @@ A page in somebody's browser can make it send requests to 127.0.0.1 under a name
 rebinding); such a request carries the wrong Host, on every path, /metrics included.
 """
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 
 import trio
-from starlette.responses import PlainTextResponse
+from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 __all__ = ["LOOPBACK_HOSTS", "BodyLimit", "HostGuard"]
 
 LOOPBACK_HOSTS = frozenset({"127.0.0.1", "localhost", "[::1]"})
+
+Refusal = Callable[[int, str], Response]
+"""Makes the answer to a request that is turned away: from its status and a sentence."""
+
+
+def plain(status: int, text: str) -> Response:
+    """A refusal people read."""
+    return PlainTextResponse(text + "\n", status)
 
 
 class HostGuard:
@@ -22,16 +30,28 @@ class HostGuard:
     from there is our own, while one that rebinds a name still carries that name.
     """
 
-    def __init__(self, app: ASGIApp, hosts: Collection[str] = LOOPBACK_HOSTS) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        hosts: Collection[str] = LOOPBACK_HOSTS,
+        setting: str = "daemon.ops_hosts",
+        refuse: Refusal = plain,
+    ) -> None:
+        """
+        Args:
+            setting: Where an admin adds a name, for the one who is turned away.
+        """
         self._app = app
         self._hosts = frozenset(host.lower() for host in hosts)
+        self._setting = setting
+        self._refuse = refuse
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return  # no lifespan and no websocket is served
         named = [value for name, value in scope["headers"] if name == b"host"]
         if len(named) != 1 or _name(named[0]) not in {*self._hosts, *_address(scope)}:
-            answer = PlainTextResponse("this Host is not served here; see daemon.ops_hosts\n", 421)
+            answer = self._refuse(421, f"this Host is not served here; see {self._setting}")
             await answer(scope, receive, send)
             return
         await self._app(scope, receive, send)
@@ -43,10 +63,17 @@ class BodyLimit:
     A longer body is answered with 413, a slower one with 408, and the connection is closed.
     """
 
-    def __init__(self, app: ASGIApp, max_bytes: int = 1024 * 1024, deadline_s: float = 15.0) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        max_bytes: int = 1024 * 1024,
+        deadline_s: float = 15.0,
+        refuse: Refusal = plain,
+    ) -> None:
         self._app = app
         self._max_bytes = max_bytes
         self._deadline_s = deadline_s
+        self._refusal = refuse
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -56,12 +83,10 @@ class BodyLimit:
             with trio.fail_after(self._deadline_s):
                 body = await self._read(receive)
         except trio.TooSlowError:
-            await self._refuse(408, "the body took too long\n", scope, receive, send)
+            await self._refuse(408, "the body took too long", scope, receive, send)
             return
         if body is None:
-            await self._refuse(
-                413, f"a body may have {self._max_bytes} bytes at most\n", scope, receive, send
-            )
+            await self._refuse(413, f"a body may have {self._max_bytes} bytes at most", scope, receive, send)
             return
         given = False
 
@@ -88,7 +113,9 @@ class BodyLimit:
                 return bytes(body)
 
     async def _refuse(self, status: int, text: str, scope: Scope, receive: Receive, send: Send) -> None:
-        await PlainTextResponse(text, status, headers={"connection": "close"})(scope, receive, send)
+        answer = self._refusal(status, text)
+        answer.headers["connection"] = "close"
+        await answer(scope, receive, send)
 
 
 def _address(scope: Scope) -> list[str]:

@@ -5,7 +5,7 @@ calls every few seconds, and a scrape shows how old they are.
 """
 
 import platform
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime
 from decimal import Decimal
 from math import nan
@@ -244,6 +244,21 @@ class Metrics:
     def logged(self, level: str) -> None:
         """A line was logged."""
         self._c.log_messages.labels(level if level in catalogue.LEVELS else "info").inc()
+
+    # Services
+
+    def serves(self, operations: Iterable[str]) -> None:
+        """These operations are served from now on."""
+        for operation in operations:
+            for outcome in catalogue.API_OUTCOMES:
+                self._c.api_requests.labels(operation, outcome)
+
+    def answered(self, operation: str, status: int, seconds: float) -> None:
+        """A request to the services ended with an HTTP status."""
+        outcome = "failed" if status >= 500 else "ok" if status < 400 else "refused"
+        outcome = {401: "denied", 403: "denied", 429: "limited"}.get(status, outcome)
+        self._c.api_requests.labels(operation, outcome).inc()
+        self._c.api_seconds.observe(seconds)
 
     # What the store says, and what is shown
 

@@ -184,6 +184,16 @@ def by_thread(tx: Tx, thread: str, *, after: int = 0, limit: int = 1000) -> list
     return [_row(row) for row in tx.all("log_by_thread", thread=thread, after=after, limit=limit)]
 
 
+def newest_revision(tx: Tx, subject: str, noun: str) -> int:
+    """The highest revision told of a business key; 0 for none.
+
+    Args:
+        noun: Only of types that begin so: ``contract.`` for signed, amended and ended ones.
+    """
+    row = tx.one("log_newest_revision", subject=subject, noun=noun)
+    return int(row[0] or 0) if row else 0
+
+
 def search(
     tx: Tx, kind: str | None = None, key: str | None = None, after: int | None = None, limit: int = 100
 ) -> list[LogRow]:

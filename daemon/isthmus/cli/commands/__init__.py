@@ -2,6 +2,7 @@
 
 from cyclopts import App
 
+from isthmus.cli.commands.api import api
 from isthmus.cli.commands.audit import audit
 from isthmus.cli.commands.billing import billing
 from isthmus.cli.commands.close import close
@@ -23,5 +24,5 @@ app = App(
 )
 for command in (run, simulate, demo, status, resume):
     app.command(command)
-for group in (event, exception, connector, cursor, config, billing, close, audit, db):
+for group in (event, exception, connector, cursor, config, billing, close, audit, db, api):
     app.command(group)

@@ -79,3 +79,7 @@ FROM log
 WHERE seq > :after AND seq <= :upto AND instr(payload, :words) > 0
   AND (:types IS NULL OR type IN (SELECT value FROM json_each(:types)))
 ORDER BY seq LIMIT :limit;
+
+-- name: log_newest_revision
+-- The highest revision of a business key that the log knows of a noun (a type up to its dot).
+SELECT max(revision) FROM log WHERE subject = :subject AND substr(type, 1, length(:noun)) = :noun;

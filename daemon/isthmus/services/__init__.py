@@ -1,0 +1,1 @@
+"""What other systems call: services by business domain over HTTP. `README.md` is the manual of its users."""
