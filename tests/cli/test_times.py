@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from isthmus.cli.exits import Leave
-from isthmus.cli.times import instant
+from isthmus.cli.times import instant, span
 
 NOW = datetime(2026, 11, 1, 12, tzinfo=UTC)
 
@@ -32,3 +32,9 @@ def test_any_other_is_a_wrong_use_that_shows_the_forms(text: str) -> None:
 
 def test_nothing_said_is_no_bound() -> None:
     assert instant("--since", None, NOW) is None
+
+
+def test_a_span_of_time_has_a_unit() -> None:
+    assert (span("--ttl", "90d"), span("--ttl", "12h")) == (timedelta(days=90), timedelta(hours=12))
+    with pytest.raises(Leave, match="--ttl '90' is no span of time; write it as 90d"):
+        span("--ttl", "90")

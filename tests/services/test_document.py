@@ -9,6 +9,7 @@ import msgspec
 import pytest
 from starlette.routing import Route
 
+from isthmus.cli.commands.api import api_document
 from isthmus.events.base import BusinessEvent
 from isthmus.events.contract import ContractAmended
 from isthmus.events.master import AssignmentChanged, AssignmentEnded
@@ -29,6 +30,11 @@ async def test_the_served_document_is_that_of_the_operations(site: Site) -> None
     answer = await site.ask("getDocument", token=None)
     assert answer.json() == openapi()
     assert answer.json()["openapi"] == "3.1.0"
+
+
+def test_the_command_line_prints_it_without_a_daemon(capsys: pytest.CaptureFixture[str]) -> None:
+    api_document()
+    assert msgspec.json.decode(capsys.readouterr().out) == openapi()
 
 
 async def test_what_is_routed_is_documented_and_the_other_way_round() -> None:

@@ -61,7 +61,7 @@ async def test_a_token_of_a_megabyte_is_refused_and_never_breaks_anything(site: 
     assert MAX_HEADER_BYTES < 1_000_000
     headers = [(b"authorization", b"Bearer " + b"a" * 1_000_000)]
     with pytest.raises(Problems, match="no token of ours"):
-        await door.Door(site.inner, lambda: site.now).admit(headers, "feed:read")
+        await door.Door(site.inner, lambda: site.now).admit(headers)
     assert (await site.ask("readFeed")).status_code == 200
 
 
@@ -197,3 +197,10 @@ async def test_who_asks_too_often_is_told_when_to_ask_again(site: Site) -> None:
     assert [answer.status_code for answer in answers] == [200, 200, 200, 429]
     assert answers[-1].headers["retry-after"] in ("1", "2")
     assert (await site.ask("readFeed", token=calm)).status_code == 200
+
+
+async def test_who_asks_for_what_a_token_may_not_is_counted_too(site: Site) -> None:
+    await site.open(burst=2, rate_per_s=0.01)
+    token = await site.token("feed:read")
+    answers = [await site.ask("getInvoice", key="erp:1", token=token) for _ in range(3)]
+    assert [answer.status_code for answer in answers] == [403, 403, 429]

@@ -25,7 +25,7 @@ from isthmus.ops.guard import LOOPBACK_HOSTS, BodyLimit, HostGuard
 from isthmus.ops.invoices import invoice
 from isthmus.ops.story import tell
 from isthmus.services.document import encoded
-from isthmus.services.door import Door
+from isthmus.services.door import Door, check_scope
 from isthmus.services.feed import FeedQuery, feed_page
 from isthmus.services.intake import Order, Turned, take
 from isthmus.services.limits import RateLimit
@@ -136,12 +136,13 @@ class _Services:
     async def _carry_out(self, operation: Operation, request: Request) -> Response:
         token = None
         if operation.scope is not None:
-            token = await self._door.admit(request.scope["headers"], operation.scope)
+            token = await self._door.admit(request.scope["headers"])
             wait_s = self._limit.take(token.id)
             if wait_s is not None:
                 raise Problems(
                     "rate-limited", f"ask again in {wait_s} s", headers={"retry-after": str(wait_s)}
                 )
+            check_scope(token, operation.scope)
         query = _query(request, operation.query)
         if operation.body is not None:
             assert token is not None, "nobody submits without a token"

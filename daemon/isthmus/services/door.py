@@ -8,7 +8,7 @@ from isthmus.services.problems import Problems
 from isthmus.store import services
 from isthmus.store.face import Store
 
-__all__ = ["Door", "given_token"]
+__all__ = ["Door", "check_scope", "given_token"]
 
 
 class Door:
@@ -18,11 +18,11 @@ class Door:
         self._store = store
         self._now = now
 
-    async def admit(self, headers: Iterable[tuple[bytes, bytes]], scope: str) -> services.Token:
+    async def admit(self, headers: Iterable[tuple[bytes, bytes]]) -> services.Token:
         """The caller's token.
 
         Raises:
-            Problems: there is none, it is not valid (any more), or it does not have the scope.
+            Problems: there is none, or it is not valid (any more).
         """
         given = given_token(headers)
         number = token_id(given)
@@ -32,15 +32,22 @@ class Door:
         if row.revoked_at is not None:
             raise _unauthorized("revoked-token", f"the token {row.name} was revoked")
         if row.expires_at <= self._now():
-            raise _unauthorized(
-                "expired-token", f"the token {row.name} expired on {row.expires_at:%Y-%m-%d %H:%M} UTC"
-            )
-        if scope not in row.scopes:
-            challenge = f'Bearer realm="isthmus", error="insufficient_scope", scope="{scope}"'
-            has = ", ".join(row.scopes)
-            detail = f"this needs {scope}; the token {row.name} has {has}"
-            raise Problems("missing-scope", detail, headers={"www-authenticate": challenge})
+            at = f"{row.expires_at:%Y-%m-%d %H:%M} UTC"
+            raise _unauthorized("expired-token", f"the token {row.name} expired on {at}")
         return row
+
+
+def check_scope(token: services.Token, scope: str) -> None:
+    """Refuse a token that does not have the scope.
+
+    Raises:
+        Problems: it has others.
+    """
+    if scope in token.scopes:
+        return
+    challenge = f'Bearer realm="isthmus", error="insufficient_scope", scope="{scope}"'
+    detail = f"this needs {scope}; the token {token.name} has {', '.join(token.scopes)}"
+    raise Problems("missing-scope", detail, headers={"www-authenticate": challenge})
 
 
 def given_token(headers: Iterable[tuple[bytes, bytes]]) -> bytes:

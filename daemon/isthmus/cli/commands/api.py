@@ -7,7 +7,7 @@ from cyclopts import App, Parameter
 from isthmus.cli.commands.asking import ask, offline_ask
 from isthmus.cli.commands.options import ConfigDir, Offline, Output, Reason
 from isthmus.cli.exits import USAGE, Leave
-from isthmus.cli.output import show, show_one
+from isthmus.cli.output import say, show, show_one
 
 __all__ = ["api"]
 
@@ -42,6 +42,7 @@ def token_new(
     made = ask("POST", "/v1/tokens", config, order=order)
     if output == "table":
         print(made["token"])
+        say(f"it is not shown again; it ends on {made['expires_at'][:10]}")
     else:
         show_one(made, output)
 
