@@ -55,8 +55,9 @@ types:
 imports:
 	$(BIN)/lint-imports
 
+# A worker for each core; a file stays with one worker, since its tests share what is costly to start.
 unit:
-	$(BIN)/pytest -q
+	$(BIN)/pytest -q -n auto --dist loadfile
 
 # schemathesis against the services, as `make test` does it with few examples; it takes a while.
 api-fuzz: setup

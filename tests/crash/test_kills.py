@@ -7,7 +7,7 @@ import pytest
 from tests.crash import mutants
 from tests.crash.rig import doubled, lost, survive
 
-pytestmark = pytest.mark.crash
+pytestmark = [pytest.mark.crash, pytest.mark.timeout(900)]
 
 KILLS = 50
 MUTANT_KILLS = 12
