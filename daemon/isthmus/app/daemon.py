@@ -32,6 +32,7 @@ from isthmus.ops.measured import MeasuredStore
 from isthmus.ops.metrics import Metrics
 from isthmus.ops.planner_lag import PlannerLag
 from isthmus.ops.planner_lag import follow as follow_planners
+from isthmus.ops.shadowing import Shadows
 from isthmus.ops.unbilled import UnbilledLedger, follow
 from isthmus.ops.watches import IntakeMetrics, LaneMetrics
 from isthmus.process.actor import ProcessSurroundings, run_analytical, run_process
@@ -90,6 +91,7 @@ class Daemon:
             anchors=anchors,
             site=site(config),
         )
+        self.shadows = Shadows(self.store, self.lanes, self.peers, now=now)
         self.draining = False
         self.ready = False
         self.full_lanes: set[str] = set()

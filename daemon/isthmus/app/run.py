@@ -112,6 +112,7 @@ async def run(bound: Bound, *, told: Callable[[str], None] = lambda line: None) 
                 resume=daemon.parking.resume,
                 poll=daemon.poll_now,
                 kinds_of=lambda lane: daemon.lanes[lane].kinds if lane in daemon.lanes else None,
+                shadows=daemon.shadows,
             )
             told(f"admin {await nursery.start(serve, admin_app(daemon.desk, acts), config.daemon.socket)}")
             if config.services is not None:

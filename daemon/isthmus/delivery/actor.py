@@ -17,12 +17,13 @@ from isthmus.delivery.peer import Peer
 from isthmus.delivery.policy import DeadLetter, NotYet
 from isthmus.delivery.recover import item_of, recover
 from isthmus.delivery.settle import settle
+from isthmus.delivery.shade import shade
 from isthmus.delivery.window import Window
 from isthmus.runtime.doorbell import Doorbell
 from isthmus.runtime.patience import wait_out
 from isthmus.sdk.connector import DeliveryClass, Receipt, Sink
 from isthmus.sdk.errors import Fatal, Rejected, Retryable, Throttled, Unmet, Unsure
-from isthmus.store import deliveries, edits, intents, lanes, recovery
+from isthmus.store import deliveries, edits, intents, lanes, recovery, shadows
 from isthmus.store import log as event_log
 from isthmus.store.errors import ConstraintBroken, StoreError, StoreFull
 from isthmus.store.face import Store, Tx
@@ -148,6 +149,8 @@ class LaneActor:
     async def _recover(self, sink: Sink) -> None:
         """Find where the lane stood; what was being sent when the daemon died is in doubt."""
         lane, now = self._lane, self._now()
+        if lane.stage == "live":
+            await self._require_compared()
         stood = await self._write(lambda tx: recover(tx, lane.name, sink, now))
         self._settled_before = stood.settled
         self._holds = max(lane.window, BATCHES_HELD * sink.batch_max)
@@ -158,6 +161,20 @@ class LaneActor:
             fold_after_s=lane.lag_window_s if lane.mode == "analytical" else None,
             alone=self._goes_alone,
         )
+
+    async def _require_compared(self) -> None:
+        """Sending beside what nobody compared would make twins.
+
+        Raises:
+            Fatal: the lane was in shadow and has not gone live.
+        """
+        name = self._lane.name
+        waiting = await self._store.read(lambda tx: shadows.open_count(tx, name))
+        if waiting:
+            raise Fatal(
+                f"{waiting} facts were decided in shadow, and nobody has said what stands for them in "
+                f"{self._lane.instance}; 'isthmus lane go-live {name} --dry-run' compares them"
+            )
 
     def _goes_alone(self, item: Item) -> bool:
         """What is looked up before it is sent, and what broke a call, shares no call with others."""
@@ -286,8 +303,7 @@ class LaneActor:
     async def _carry_out(self, sink: Sink, group: Group) -> None:
         lane = self._lane
         if lane.stage == "shadow":
-            decided = Receipt(remote_id="shadow", detail="decided, not sent")
-            await self._end(sink, group, None, [decided] * len(group.items))
+            await self._decide(group)
             return
         for item in group.items if self._gate is not None else ():
             found = await self._clear_up(sink, item)
@@ -314,6 +330,24 @@ class LaneActor:
         if any(isinstance(outcome, Rejected) for outcome in outcomes):
             outcomes = await self._store.read(lambda tx: ask_again(self._gate, tx, group.items, outcomes))
         await self._end(sink, group, call, outcomes)
+
+    async def _decide(self, group: Group) -> None:
+        """In shadow: keep what would have been sent; the peer hears nothing."""
+        lane, now = self._lane, self._now()
+        folded = [older for item in group.items for older in group.folded.get(item.seq, ())]
+        subjects = {item.subject for item in group.items if item.row}
+        self._settling |= subjects
+        self._changed |= subjects
+        try:
+            gone = {item.seq for item in (*group.items, *folded)}
+            position = self._window.position_without(gone)
+            await self._write(lambda tx: shade(tx, lane, group, position, now))
+            self._window.folded(folded)
+            for item in group.items:
+                self._window.settled(item)
+        finally:
+            self._settling -= subjects
+            self._rows_changed |= bool(subjects)
 
     async def _clear_up(self, sink: Sink, item: Item) -> Outcome | None:
         """Before the gate is asked about what may have arrived: whether the peer has it.

@@ -7,13 +7,14 @@ import trio
 
 from isthmus.delivery.lane import Item, Lane
 from isthmus.delivery.policy import delivery_key
+from isthmus.events.base import BusinessEvent
 from isthmus.events.codec import EventRefused, decode
 from isthmus.sdk.connector import Delivery, DeliveryClass, Receipt, Sink
 from isthmus.sdk.errors import ConnectorError, Fatal, Rejected, Throttled, Unsure
 
 log = logging.getLogger(__name__)
 
-__all__ = ["Crash", "Outcome", "attempt", "class_of", "look_up"]
+__all__ = ["Crash", "Outcome", "attempt", "class_of", "delivery_for", "look_up"]
 
 Outcome = Receipt | ConnectorError
 
@@ -30,18 +31,19 @@ def class_of(sink: Sink, item: Item) -> DeliveryClass:
         return DeliveryClass.C
 
 
+def delivery_for(lane: Lane, event_id: str, event: BusinessEvent, attempt: int = 1) -> Delivery:
+    """A fact as the connector gets it, under the key it has in this lane."""
+    key = delivery_key(event_id, lane.name, lane.instance)
+    return Delivery(key=key, lane=lane.name, event=event, attempt=attempt)
+
+
 async def attempt(lane: Lane, sink: Sink, items: Sequence[Item]) -> list[Outcome]:
     """Try once; one outcome per item. What a connector may raise becomes a value, a bug too."""
     outcomes: list[Outcome | None] = [None] * len(items)
     sends: dict[int, Delivery] = {}
     for place, item in enumerate(items):
         try:
-            sends[place] = Delivery(
-                key=delivery_key(item.event_id, lane.name, lane.instance),
-                lane=lane.name,
-                event=decode(item.payload),
-                attempt=item.attempts + 1,
-            )
+            sends[place] = delivery_for(lane, item.event_id, decode(item.payload), item.attempts + 1)
         except EventRefused as refused:
             outcomes[place] = Rejected(f"the log's own payload cannot be read: {refused}", reason="value")
     if sends:
@@ -54,12 +56,7 @@ async def attempt(lane: Lane, sink: Sink, items: Sequence[Item]) -> list[Outcome
 
 async def look_up(lane: Lane, sink: Sink, item: Item) -> Outcome | None:
     """Whether a peer of class B has it; nothing is sent. None: it is not there."""
-    delivery = Delivery(
-        key=delivery_key(item.event_id, lane.name, lane.instance),
-        lane=lane.name,
-        event=decode(item.payload),
-        attempt=item.attempts + 1,
-    )
+    delivery = delivery_for(lane, item.event_id, decode(item.payload), item.attempts + 1)
     try:
         with trio.fail_after(lane.timeout_s):
             found = await _look_up(sink, delivery)

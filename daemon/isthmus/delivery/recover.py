@@ -8,7 +8,7 @@ from isthmus.delivery.attempt import class_of
 from isthmus.delivery.lane import Item
 from isthmus.delivery.settle import DOUBTS, open_work_item
 from isthmus.sdk.connector import DeliveryClass, Sink
-from isthmus.store import deliveries, edits, intents, lanes, receipts, recovery
+from isthmus.store import deliveries, edits, intents, lanes, receipts, recovery, shadows
 from isthmus.store import log as event_log
 from isthmus.store.face import Tx
 
@@ -64,6 +64,7 @@ def recover(tx: Tx, lane: str, sink: Sink, now: datetime) -> Stood:
             _interrupted(tx, lane, row, sink, now)
         intents.close_call(tx, call.call)
     settled = receipts.done_since(tx, lane, position) | recovery.seqs_since(tx, lane, position)
+    settled |= shadows.done_since(tx, lane, position)
     return Stood(position=position, settled=settled)
 
 

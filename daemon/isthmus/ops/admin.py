@@ -19,6 +19,7 @@ from isthmus.events.values import Instant
 from isthmus.ops.desk import Desk
 from isthmus.ops.errors import NotFound, Refused
 from isthmus.ops.selection import Selection
+from isthmus.ops.shadowing import Shadows
 from isthmus.ops.tokens import RevokeOrder, TokenOrder
 from isthmus.store.errors import ReadTooLong, StoreBusy, StoreFull
 
@@ -32,6 +33,7 @@ __all__ = [
     "EventQuery",
     "ExceptionOrder",
     "ExceptionQuery",
+    "GoLiveOrder",
     "LogQuery",
     "OneOrder",
     "ReplayOrder",
@@ -151,6 +153,16 @@ class ResumeOrder(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     why: str = ""
 
 
+class GoLiveOrder(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Settle what a lane decided in shadow, and let it send."""
+
+    lane: str
+    send_missing: bool = False
+    """Send what the other system does not have; else each becomes an exception."""
+    why: str = ""
+    dry_run: bool = False
+
+
 class Acts(msgspec.Struct, frozen=True, kw_only=True):
     """What only the running daemon can do or say."""
 
@@ -161,6 +173,7 @@ class Acts(msgspec.Struct, frozen=True, kw_only=True):
     """Look at one connector's streams now, or at all; how many streams."""
     kinds_of: Callable[[str], frozenset[str] | None]
     """What a lane takes; None for no such lane."""
+    shadows: Shadows
 
 
 def admin_app(desk: Desk, acts: Acts) -> ASGIApp:
@@ -298,6 +311,18 @@ def admin_app(desk: Desk, acts: Acts) -> ASGIApp:
             acts.poll(order.connector)
         return done
 
+    async def shadow_report(request: Request) -> object:
+        return await acts.shadows.report(request.path_params["lane"])
+
+    async def go_live(request: Request) -> object:
+        order, who = await _order(request, GoLiveOrder), _who(request)
+        done = await acts.shadows.go_live(
+            order.lane, by=who, why=order.why, send_missing=order.send_missing, dry_run=order.dry_run
+        )
+        if not order.dry_run:
+            await acts.resume(order.lane, who, f"gone live: {order.why}")
+        return done
+
     async def resume(request: Request) -> object:
         order = await _order(request, ResumeOrder)
         if not await acts.resume(order.actor, _who(request), order.why):
@@ -334,6 +359,8 @@ def admin_app(desk: Desk, acts: Acts) -> ASGIApp:
         ("POST", "/v1/close/sign", close_sign),
         ("GET", "/v1/cursors", cursors),
         ("POST", "/v1/cursors/rewind", rewind),
+        ("GET", "/v1/shadow/{lane}", shadow_report),
+        ("POST", "/v1/lanes/go-live", go_live),
         ("POST", "/v1/resume", resume),
         ("POST", "/v1/poll", poll),
     ]

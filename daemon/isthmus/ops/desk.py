@@ -22,7 +22,7 @@ from isthmus.ops.rewinding import CursorLine, Rewound, cursor_lines, rewind
 from isthmus.ops.story import Step, tell
 from isthmus.ops.tokens import TokenDesk
 from isthmus.ops.workbench import Site, Workbench
-from isthmus.store import anchors, audit, deliveries, lanes, receipts
+from isthmus.store import anchors, audit, deliveries, lanes, receipts, shadows
 from isthmus.store import log as event_log
 from isthmus.store.copies import Copy, Standing, back_up, standing
 from isthmus.store.errors import StoreDamaged
@@ -426,12 +426,18 @@ def _arrivals(tx: Tx, seq: int) -> list[Arrival]:
         Arrival(lane=each.lane, state=each.state, detail=each.error_text, at=each.due_at)
         for each in deliveries.of_event(tx, seq)
     ]
-    return got + stuck
+    shaded = [
+        Arrival(lane=each.lane, state="shadow", detail="decided, not sent", at=each.decided_at)
+        for each in shadows.of_event(tx, seq)
+        if each.outcome == "open"
+    ]
+    return got + stuck + shaded
 
 
 def _settled(tx: Tx, seq: int) -> str | None:
     """How the delivery of a charge stands that no ERP has posted; None while it is simply under way."""
-    if receipts.of_event(tx, seq):
+    # In shadow it is the other integration's to post; 'isthmus shadow report' tells whether it did.
+    if receipts.of_event(tx, seq) or any(each.outcome == "open" for each in shadows.of_event(tx, seq)):
         return "done"
     states = {each.state for each in deliveries.of_event(tx, seq)}
     for state in ("dead", "in_doubt", "blocked"):

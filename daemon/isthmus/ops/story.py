@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from isthmus.store import crosswalk, deliveries, receipts
+from isthmus.store import crosswalk, deliveries, receipts, shadows
 from isthmus.store import log as event_log
 from isthmus.store.face import Tx
 
@@ -22,7 +22,7 @@ _Rows = dict[int, event_log.LogRow]
 
 
 class Landing(msgspec.Struct, frozen=True, kw_only=True):
-    """Where a step arrived (``delivered``), or how it stands."""
+    """Where a step arrived (``delivered``), or how it stands; ``shadow``: decided there, not sent."""
 
     lane: str
     state: str
@@ -152,6 +152,11 @@ def _step(tx: Tx, row: event_log.LogRow) -> Step:
     ]
     landings += [
         Landing(lane=held.lane, state=held.state, at=held.due_at) for held in deliveries.of_event(tx, row.seq)
+    ]
+    landings += [
+        Landing(lane=each.lane, state="shadow", at=each.decided_at)
+        for each in shadows.of_event(tx, row.seq)
+        if each.outcome == "open"
     ]
     return Step(
         seq=row.seq,

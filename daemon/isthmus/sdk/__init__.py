@@ -1,6 +1,7 @@
 """What vendors see: this package and `isthmus.events` are the whole public interface."""
 
 from isthmus.sdk.connector import (
+    Candidate,
     Census,
     CensusRow,
     Check,
@@ -26,6 +27,7 @@ from isthmus.sdk.secret import Secret
 
 __all__ = [
     "Auth",
+    "Candidate",
     "Census",
     "CensusRow",
     "Check",

@@ -5,7 +5,7 @@ offer is not called: a planner that only takes facts has no `Source`.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import date, datetime
 from decimal import Decimal
@@ -114,6 +114,26 @@ class Receipt(msgspec.Struct, frozen=True, kw_only=True):
     facts: Sequence[BusinessEvent] = ()
 
 
+class Candidate(msgspec.Struct, frozen=True, kw_only=True):
+    """A record of the peer that may stand for a fact, whoever wrote it.
+
+    Figures are compared where both sides have them: a sink that does not know one leaves it None.
+    """
+
+    remote_id: str
+    """As in a receipt."""
+    stands_for: Mapping[str, Receipt] = {}
+    """By the id of a fact: the receipt that says it is this record. Empty: it stands for none of them."""
+    sure: bool = False
+    """It bears our key, so it can be nothing else."""
+    amount: Decimal | None = None
+    currency: str | None = None
+    quantity: Decimal | None = None
+    dated: date | None = None
+    detail: str = ""
+    """What a person finds it by: a document number, a memo."""
+
+
 class Sink(ABC):
     """Takes facts into a system."""
 
@@ -153,6 +173,21 @@ class Sink(ABC):
     async def find(self, delivery: Delivery) -> Receipt | None:
         """Class B: the record this delivery made, looked up by our key; None when there is none."""
         raise NotImplementedError(f"{type(self).__name__} declares class B but cannot find")
+
+    async def match(self, events: Sequence[BusinessEvent]) -> Sequence[Candidate] | None:
+        """Records that may stand for these facts though another integration wrote them; nothing is written.
+
+        By our key where the record bears it, else by what both sides know: customer or project, person, day.
+        Not by amount or hours, since a wrong one is what is looked for. Records of the same sort and days
+        that fit none of the facts are told too, standing for nothing.
+
+        Returns:
+            None where this sink cannot: facts are then looked up one by one with `find`.
+
+        Raises:
+            Retryable, Throttled, Fatal: see `isthmus.sdk.errors`.
+        """
+        return None
 
 
 class Check(msgspec.Struct, frozen=True, kw_only=True):

@@ -13,6 +13,7 @@ from isthmus.cli.commands.daemon import demo, resume, run, simulate, status
 from isthmus.cli.commands.db import db
 from isthmus.cli.commands.events import event
 from isthmus.cli.commands.exceptions import exception
+from isthmus.cli.commands.lanes import lane, shadow
 
 __all__ = ["app"]
 
@@ -24,5 +25,5 @@ app = App(
 )
 for command in (run, simulate, demo, status, resume):
     app.command(command)
-for group in (event, exception, connector, cursor, config, billing, close, audit, db, api):
+for group in (event, exception, lane, shadow, connector, cursor, config, billing, close, audit, db, api):
     app.command(group)

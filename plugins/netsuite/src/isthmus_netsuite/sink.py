@@ -15,6 +15,7 @@ from isthmus.events import (
     ScheduleRevised,
 )
 from isthmus.sdk import (
+    Candidate,
     ConnectorError,
     Context,
     Delivery,
@@ -30,6 +31,7 @@ from isthmus_netsuite.batch import Batches
 from isthmus_netsuite.client import Client
 from isthmus_netsuite.directory import Directory, quoted
 from isthmus_netsuite.jobs import Jobs
+from isthmus_netsuite.matching import Matching
 from isthmus_netsuite.records import KEY_FIELD, Records, RecordType
 from isthmus_netsuite.settings import NetSuiteSettings
 from isthmus_netsuite.translate import APPROVED, Refs
@@ -94,6 +96,18 @@ class NetSuiteSink(Sink):
                 return await self._held("job", "project", event.project, await self._job_body(event))
             case _:
                 return None
+
+    async def match(self, events: Sequence[BusinessEvent]) -> Sequence[Candidate]:
+        """Records another integration may have written for these facts; see `isthmus_netsuite.matching`."""
+        matching = Matching(
+            self._client,
+            self._directory,
+            self._records,
+            self._ctx,
+            posted=self._posted,
+            linked=self._linked,
+        )
+        return await matching.match(events)
 
     async def _held(self, type: RecordType, kind: str, key: str, body: dict[str, Any]) -> Receipt | None:
         known = await self._ctx.crosswalk.remote_id(kind, key)
