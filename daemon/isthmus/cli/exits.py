@@ -81,28 +81,31 @@ def _judge(error: BaseException) -> tuple[int, str] | None:
 
 
 def _judge_ours(error: BaseException) -> tuple[int, str] | None:
-    """What isthmus raises on purpose. Imported here: ``--help`` needs none of it."""
+    """What isthmus raises on purpose."""
     from cyclopts import CycloptsError
 
-    from isthmus.config import ConfigError
-    from isthmus.ops.serve import CannotListen, SocketTaken
     from isthmus.store import errors as store
 
-    match error:
-        case CycloptsError():
-            return USAGE, ""  # it has said so itself
-        case ConfigError() | store.SchemaTooNew():
-            return CONFIG, "\n".join([str(error), *getattr(error, "__notes__", [])])
-        case store.StoreLocked() | store.StoreBusy() | SocketTaken():
-            return BUSY, str(error)
-        case CannotListen():
-            codes = {errno.EACCES: FORBIDDEN, errno.EADDRINUSE: BUSY}
-            return codes.get(error.errno or 0, CONFIG), str(error)
-        case store.StoreRewound() | store.StoreDamaged():
-            return DATA, str(error)
-        case store.StoreFailed() | store.StoreFull():
-            return DISK, str(error)
+    if isinstance(error, CycloptsError):
+        return USAGE, ""  # it has said so itself
+    if isinstance(error, (store.SchemaTooNew, *_loaded("isthmus.config.problems", "ConfigError"))):
+        return CONFIG, "\n".join([str(error), *getattr(error, "__notes__", [])])
+    if isinstance(error, (store.StoreLocked, store.StoreBusy, *_loaded("isthmus.ops.serve", "SocketTaken"))):
+        return BUSY, str(error)
+    if isinstance(error, _loaded("isthmus.ops.serve", "CannotListen")):
+        codes = {errno.EACCES: FORBIDDEN, errno.EADDRINUSE: BUSY}
+        return codes.get(getattr(error, "errno", None) or 0, CONFIG), str(error)
+    if isinstance(error, (store.StoreRewound, store.StoreDamaged)):
+        return DATA, str(error)
+    if isinstance(error, (store.StoreFailed, store.StoreFull)):
+        return DISK, str(error)
     return None
+
+
+def _loaded(module: str, name: str) -> tuple[type[BaseException], ...]:
+    """An error class of a module that is slow to load; none where nobody loaded it, so nobody raised it."""
+    found = sys.modules.get(module)
+    return () if found is None else (getattr(found, name),)
 
 
 def _judge_system(error: OSError) -> tuple[int, str] | None:
