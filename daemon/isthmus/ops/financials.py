@@ -5,10 +5,11 @@ has them, unbilled time as `isthmus.ops.unbilled` counts it for `status` and the
 forecast said it last.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 from functools import partial
+from typing import TypeVar
 
 import msgspec
 
@@ -24,6 +25,7 @@ from isthmus.events.finance import (
 from isthmus.events.master import ProjectCreated
 from isthmus.events.planning import ForecastRevised
 from isthmus.events.values import Amount, Currency, Instant, Key
+from isthmus.events.work import TimeApproved, TimeUnapproved
 from isthmus.ops import invoices, unbilled
 from isthmus.ops.invoices import InvoiceStatus
 from isthmus.ops.metrics import Unbilled
@@ -40,6 +42,7 @@ __all__ = [
     "project_financials",
 ]
 
+E = TypeVar("E", bound=BusinessEvent)
 PAGE = 1000
 ZERO = Decimal(0)
 Told = tuple[int, BusinessEvent]
@@ -115,31 +118,41 @@ async def project_financials(store: Store, project: str, now: datetime) -> Proje
     """Read a project's facts in short pages and sum them up; None when nobody told of the project."""
     upto = await store.read(event_log.head)
     told = await _thread(store, project, upto)
-    if not told:
+    if not any(getattr(event, "project", None) == project for _, event in told.values()):
         return None
-    charges = {event.charge for _, event in told.values() if isinstance(event, ChargeDetermined)}
-    posted = {event.charge for _, event in told.values() if isinstance(event, ChargePosted)}
-    bills = {event.invoice for _, event in told.values() if isinstance(event, InvoiceReleased)}
+    # A fact may have come here from another project, or gone there: only all that was told of it says.
+    origins = {key for _, event in told.values() if (key := _origin(event)) is not None}
+    told.update(await _subjects(store, origins | _heads(told, "contract"), upto))
+    charges = {event.charge for event in _of(told, ChargeDetermined) if event.project == project}
+    bills = {event.invoice for event in _of(told, InvoiceReleased)}
     # What an ERP tells need not name the project: an invoice then stands in the story of its contract or
     # customer, a posting in that of its charge, a payment in that of its invoice.
-    for head in sorted(_heads(told.values())):
-        others = [event for _, event in (await _thread(store, head, upto)).values()]
-        bills |= {
-            event.invoice
-            for event in others
-            if isinstance(event, InvoiceReleased) and charges & set(event.charges)
-        }
-    for key in sorted((charges - posted) | bills):
-        told.update(await store.read(partial(_of_subject, key=key, upto=upto)))
+    for head in sorted(_heads(told, "contract") | _heads(told, "customer")):
+        found = _of(await _thread(store, head, upto), InvoiceReleased)
+        bills |= {event.invoice for event in found if charges & set(event.charges)}
+    posted = {event.charge for event in _of(told, ChargePosted)}
+    told.update(await _subjects(store, (charges - posted) | bills, upto))
     work_items = await store.read(unbilled.open_work_items)
-    ordered = [told[seq] for seq in sorted(told)]
-    return financials(project, ordered, upto, now, work_items)
+    return financials(project, [told[seq] for seq in sorted(told)], upto, now, work_items)
 
 
-def _heads(told: Iterable[Told]) -> set[str]:
-    """Contracts and customers of the project."""
-    names = ("contract", "customer")
-    return {str(key) for _, event in told for name in names if (key := getattr(event, name, None))}
+def _origin(event: BusinessEvent) -> str | None:
+    """The work an event is about, where it may be of another project next time."""
+    match event:
+        case TimeApproved() | TimeUnapproved():
+            return event.entry
+        case ChargeDetermined() | ChargeHeld() | ChargeReleased():
+            return event.origin_key
+    return None
+
+
+def _heads(told: Mapping[int, Told], name: str) -> set[str]:
+    """Contracts or customers of the project."""
+    return {str(key) for _, event in told.values() if (key := getattr(event, name, None))}
+
+
+def _of(told: Mapping[int, Told], kind: type[E]) -> list[E]:
+    return [event for _, event in told.values() if isinstance(event, kind)]
 
 
 def financials(
@@ -157,15 +170,23 @@ def financials(
     """
     events = [event for _, event in told]
     ledger = unbilled.UnbilledLedger()
-    ledger.apply(unbilled.Page(told=told, histories={}, upto=position))
-    charges = {event.charge: event for event in events if isinstance(event, ChargeDetermined)}
+    ledger.apply(unbilled.Page(told=_time_of(project, told), histories={}, upto=position))
+    charges = {
+        event.charge: event
+        for event in events
+        if isinstance(event, ChargeDetermined) and event.project == project
+    }
     bills = [
         ProjectInvoice(status=status, shared=not charges.keys() >= set(status.charges))
         for status in invoices.standing(told).values()
         if status.project in (None, project) or charges.keys() & set(status.charges)
     ]
     forecast = next((event for event in reversed(events) if isinstance(event, ForecastRevised)), None)
-    terms = [event for event in events if isinstance(event, ContractSigned | ContractAmended)]
+    terms = [
+        event
+        for event in events
+        if isinstance(event, ContractSigned | ContractAmended) and event.project == project
+    ]
     names = [event.name for event in events if isinstance(event, ProjectCreated)]
     return ProjectFinancials(
         project=project,
@@ -173,7 +194,7 @@ def financials(
         currency=terms[-1].currency if terms else None,
         position=position,
         amounts=_amounts(events, charges, bills),
-        held=_held(events),
+        held=_held(project, events),
         unbilled=list(ledger.rows(now, work_items)),
         backlog=None
         if forecast is None
@@ -213,7 +234,24 @@ def _amounts(
     return found
 
 
-def _held(events: Iterable[BusinessEvent]) -> list[Held]:
+def _time_of(project: str, told: Iterable[Told]) -> list[Told]:
+    """Facts of the time entries whose newest word is of the project, and postings."""
+    newest: dict[str, TimeApproved | TimeUnapproved] = {}
+    told = list(told)
+    for _, event in told:
+        if isinstance(event, TimeApproved | TimeUnapproved):
+            known = newest.get(event.entry)
+            if known is None or event.revision > known.revision:
+                newest[event.entry] = event
+    return [
+        (seq, event)
+        for seq, event in told
+        if isinstance(event, ChargePosted)
+        or ((word := newest.get(unbilled.entry_of(event) or "")) is not None and word.project == project)
+    ]
+
+
+def _held(project: str, events: Iterable[BusinessEvent]) -> list[Held]:
     """A new hold of a fact replaces the older; a release ends it."""
     open_holds: dict[str, ChargeHeld] = {}
     for event in events:
@@ -224,6 +262,8 @@ def _held(events: Iterable[BusinessEvent]) -> list[Held]:
                 open_holds.pop(event.origin_key, None)
     by_reason: dict[str, list[ChargeHeld]] = {}
     for hold in open_holds.values():
+        if hold.project not in (None, project):
+            continue
         by_reason.setdefault(hold.reason, []).append(hold)
     return [
         Held(
@@ -252,8 +292,20 @@ async def _thread(store: Store, key: str, upto: int) -> dict[int, Told]:
         after = rows[-1].seq
 
 
-def _of_subject(tx: Tx, key: str, upto: int) -> dict[int, Told]:
-    return _told(event_log.by_subject(tx, key), upto)
+async def _subjects(store: Store, keys: Collection[str], upto: int) -> dict[int, Told]:
+    """The whole history of each key, in reads of some keys each."""
+    found: dict[int, Told] = {}
+    ordered = sorted(keys)
+    for start in range(0, len(ordered), PAGE):
+        found.update(await store.read(partial(_histories, keys=ordered[start : start + PAGE], upto=upto)))
+    return found
+
+
+def _histories(tx: Tx, keys: Iterable[str], upto: int) -> dict[int, Told]:
+    found: dict[int, Told] = {}
+    for key in keys:
+        found.update(_told(event_log.by_subject(tx, key), upto))
+    return found
 
 
 def _told(rows: Iterable[event_log.LogRow], upto: int) -> dict[int, Told]:
