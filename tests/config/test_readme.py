@@ -7,7 +7,16 @@ from typing import Any
 import msgspec
 import pytest
 
-from isthmus.config import CODES, ConnectorConfig, ControlConfig, DaemonConfig, LaneConfig, ServicesConfig
+from isthmus.config import (
+    CODES,
+    ConnectorConfig,
+    ControlConfig,
+    DaemonConfig,
+    LaneConfig,
+    MailConfig,
+    NotifyConfig,
+    ServicesConfig,
+)
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "config" / "README.md").read_text()
@@ -34,6 +43,8 @@ def rows(heading: str) -> dict[str, str]:
         pytest.param("[lanes.<name>]", LaneConfig, set(), id="lanes"),
         pytest.param("[control]", ControlConfig, set(), id="control"),
         pytest.param("[services]", ServicesConfig, set(), id="services"),
+        pytest.param("[notify.<owner>]", NotifyConfig, set(), id="owners who are told"),
+        pytest.param("[mail]", MailConfig, set(), id="mail"),
     ],
 )
 def test_every_setting_is_explained_with_its_default(

@@ -22,8 +22,9 @@ from isthmus.app.parking import StoreParking
 from isthmus.app.recorder import CONFIRMED, record_configuration
 from isthmus.app.sealer import Sealer
 from isthmus.app.snapshots import take_snapshots
-from isthmus.app.wiring import carrier, delivery_lanes, process_lanes, siblings, site
-from isthmus.config import Config
+from isthmus.app.teller import Teller
+from isthmus.app.wiring import carrier, delivery_lanes, owners, process_lanes, siblings, site
+from isthmus.config import Config, NotifyConfig
 from isthmus.delivery.actor import LaneActor
 from isthmus.delivery.peer import Peer
 from isthmus.ops.books import Books
@@ -70,8 +71,15 @@ class Daemon:
         settings: Mapping[str, msgspec.Struct],
         metrics: Metrics,
         *,
+        notify: Mapping[str, NotifyConfig] | None = None,
+        quarantined: Sequence[str] = (),
         now: Callable[[], datetime] = _utc_now,
     ) -> None:
+        """
+        Args:
+            notify: How owners are told what waits for them.
+            quarantined: Distributions that are allowed and were not loaded.
+        """
         self.config = config
         self.store = MeasuredStore(store, metrics.wrote)
         self.metrics = metrics
@@ -84,6 +92,15 @@ class Daemon:
         self.peers = {instance: Peer(instance) for instance in config.connectors}
         anchors = config.daemon.state_dir / ANCHORS_NAME
         self.sealer = Sealer(self.store, now, anchors)
+        self.teller = Teller(
+            self.store,
+            owners(notify or {}, config.mail),
+            by_domain=config.control.owners,
+            now=now,
+            parked=lambda: list(self.parking.reasons),
+            quarantined=quarantined,
+            count=metrics.notified,
+        )
         self.desk = Desk(
             self.store,
             now=now,
@@ -198,6 +215,7 @@ class Daemon:
             guards.start_soon(self._supervise, CALENDAR, self.calendar.run)
             guards.start_soon(self._supervise, "gates", self._open_gates)
             guards.start_soon(self._supervise, "sealer", self.sealer.run)
+            guards.start_soon(self._supervise, "teller", self.teller.run)
             async with trio.open_nursery() as connectors:
                 for instance, actor in self.connector_actors.items():
                     connectors.start_soon(self._supervise, instance, actor.run)

@@ -13,7 +13,17 @@ import trio
 from isthmus.app.daemon import Daemon
 from isthmus.app.services import surroundings
 from isthmus.app.status import status
-from isthmus.config import Config, ConfigError, Secrets, bind, check, listen_address, load
+from isthmus.config import (
+    Config,
+    ConfigError,
+    NotifyConfig,
+    Secrets,
+    bind,
+    bind_notify,
+    check,
+    listen_address,
+    load,
+)
 from isthmus.config.load import gather
 from isthmus.events.codec import KINDS
 from isthmus.ops.admin import Acts, admin_app
@@ -43,6 +53,7 @@ class Bound(msgspec.Struct, frozen=True, kw_only=True):
     config: Config
     plugins: Plugins
     settings: dict[str, msgspec.Struct]
+    notify: dict[str, NotifyConfig]
     secrets: Secrets
 
 
@@ -68,15 +79,19 @@ def prepare(directory: Path) -> Bound:
         raise error
     config = load(directory, processes=PROCESSES)
     settings = bind(config, plugins.connectors, secrets)
-    return Bound(config=config, plugins=plugins, settings=settings, secrets=secrets)
+    notify = bind_notify(config, secrets)
+    return Bound(config=config, plugins=plugins, settings=settings, notify=notify, secrets=secrets)
 
 
 def quarantine(allowed: Sequence[str], plugins: Plugins) -> list[str]:
     """The allowed distributions that were not loaded, with the reason, a line each."""
+    return [f"quarantined: {name}: {plugins.quarantined[name]}" for name in _missed(allowed, plugins)]
+
+
+def _missed(allowed: Sequence[str], plugins: Plugins) -> list[str]:
+    """The allowed distributions that were not loaded; any other is left out because nobody wants it."""
     wanted = {re.sub(r"[-_.]+", "-", entry.partition("==")[0].strip()).lower() for entry in allowed}
-    return [
-        f"quarantined: {name}: {reason}" for name, reason in plugins.quarantined.items() if name in wanted
-    ]
+    return [name for name in plugins.quarantined if name in wanted]
 
 
 async def run(bound: Bound, *, told: Callable[[str], None] = lambda line: None) -> None:
@@ -96,7 +111,15 @@ async def run(bound: Bound, *, told: Callable[[str], None] = lambda line: None) 
     set_up(config.daemon.log_level, count=metrics.logged, secrets=bound.secrets.given)
     notifier = Notifier()
     async with open_store(config.daemon.state_dir) as store:
-        daemon = Daemon(config, store, bound.plugins.connectors, bound.settings, metrics)
+        daemon = Daemon(
+            config,
+            store,
+            bound.plugins.connectors,
+            bound.settings,
+            metrics,
+            notify=bound.notify,
+            quarantined=_missed(config.daemon.plugins, bound.plugins),
+        )
         _describe(daemon, bound, await store.read(lambda tx: str((tx.one("engine_version") or [""])[0])))
         async with trio.open_nursery() as nursery:
             stop = trio.Event()
@@ -111,6 +134,7 @@ async def run(bound: Bound, *, told: Callable[[str], None] = lambda line: None) 
                 status=lambda: status(daemon, version(), bound.plugins.quarantined),
                 resume=daemon.parking.resume,
                 poll=daemon.poll_now,
+                notify_test=lambda owner, by: daemon.teller.test(owner, by=by),
                 kinds_of=lambda lane: daemon.lanes[lane].kinds if lane in daemon.lanes else None,
                 shadows=daemon.shadows,
             )

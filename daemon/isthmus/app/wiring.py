@@ -1,14 +1,21 @@
 """From configuration to actors: which lanes there are, what each takes, which process runs where."""
 
 from collections.abc import Mapping
+from datetime import time, timedelta
+from zoneinfo import ZoneInfo
 
-from isthmus.config import Config, LaneConfig
+from isthmus.app.teller import Owner
+from isthmus.config import Config, LaneConfig, MailConfig, NotifyConfig
 from isthmus.delivery.lane import Lane
 from isthmus.delivery.policy import RetryPolicy
+from isthmus.ops.notices.channels import Channel
+from isthmus.ops.notices.deciding import Rules
+from isthmus.ops.notices.mail import Mail
+from isthmus.ops.notices.webhook import Webhook
 from isthmus.ops.planner_lag import Carrier
 from isthmus.ops.workbench import Site
 
-__all__ = ["carrier", "delivery_lanes", "process_lanes", "siblings", "site"]
+__all__ = ["carrier", "delivery_lanes", "owners", "process_lanes", "siblings", "site"]
 
 
 def delivery_lanes(config: Config) -> dict[str, Lane]:
@@ -83,4 +90,25 @@ def site(config: Config) -> Site:
         second_person_above=config.control.second_person_above,
         instances={name: str(given.connector) for name, given in lanes.items()},
         holds=frozenset(name for name, given in lanes.items() if given.hold_on_dead),
+    )
+
+
+def owners(told: Mapping[str, NotifyConfig], mail: MailConfig) -> list[Owner]:
+    """Who is told, and over which channels."""
+    return [_owner(name, given, mail) for name, given in told.items()]
+
+
+def _owner(name: str, given: NotifyConfig, mail: MailConfig) -> Owner:
+    channels: list[Channel] = []
+    if given.email:
+        channels.append(Mail(given.email, host=mail.host, port=mail.port, sender=mail.sender))
+    if given.webhook is not None and given.secret is not None:
+        channels.append(Webhook(given.webhook, given.secret))
+    quiet = None
+    if given.quiet is not None:
+        begins, _, ends = given.quiet.partition("-")
+        quiet = (time.fromisoformat(begins), time.fromisoformat(ends))
+    every = timedelta(seconds=given.every_s)
+    return Owner(
+        name=name, rules=Rules(every=every, quiet=quiet, zone=ZoneInfo(given.zone)), channels=channels
     )

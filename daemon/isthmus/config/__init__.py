@@ -1,6 +1,6 @@
 """The configuration: files in, checked values out, and every problem at once."""
 
-from isthmus.config.bind import bind, check
+from isthmus.config.bind import bind, bind_notify, check
 from isthmus.config.credentials import Secrets
 from isthmus.config.load import load
 from isthmus.config.model import (
@@ -12,6 +12,7 @@ from isthmus.config.model import (
     ServicesConfig,
     listen_address,
 )
+from isthmus.config.notify import MailConfig, NotifyConfig
 from isthmus.config.problems import CODES, ConfigError, Problem, render
 
 __all__ = [
@@ -22,10 +23,13 @@ __all__ = [
     "ControlConfig",
     "DaemonConfig",
     "LaneConfig",
+    "MailConfig",
+    "NotifyConfig",
     "Problem",
     "Secrets",
     "ServicesConfig",
     "bind",
+    "bind_notify",
     "check",
     "listen_address",
     "load",

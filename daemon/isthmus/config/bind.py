@@ -9,12 +9,14 @@ from isthmus.config.convert import Converter, Wrong
 from isthmus.config.credentials import Secrets
 from isthmus.config.load import gather
 from isthmus.config.model import Config, ConnectorConfig
+from isthmus.config.notify import NotifyConfig
 from isthmus.config.places import KeyPath
 from isthmus.config.problems import Findings, Problem, did_you_mean
 from isthmus.process.registry import PROCESSES
 from isthmus.sdk.connector import Connector
+from isthmus.sdk.signing import keys_of
 
-__all__ = ["bind", "check"]
+__all__ = ["bind", "bind_notify", "check"]
 
 
 def bind(
@@ -34,6 +36,18 @@ def bind(
     return bound
 
 
+def bind_notify(config: Config, secrets: Secrets) -> dict[str, NotifyConfig]:
+    """How each owner is told, with the secrets of webhooks.
+
+    Raises:
+        ConfigError: with every problem of every owner.
+    """
+    findings = Findings(config.places)
+    bound = _bind_notify(config, secrets, findings)
+    findings.raise_errors()
+    return bound
+
+
 def check(
     directory: Path,
     connectors: Mapping[str, type[Connector]],
@@ -43,7 +57,9 @@ def check(
 ) -> list[Problem]:
     """Every problem and warning of a configuration, its connectors' settings included; starts nothing."""
     findings, config = gather(directory, processes=processes)
-    _bind(config, connectors, secrets or Secrets(config.daemon.secrets_dir), findings)
+    secrets = secrets or Secrets(config.daemon.secrets_dir)
+    _bind(config, connectors, secrets, findings)
+    _bind_notify(config, secrets, findings)
     return findings.sorted()
 
 
@@ -73,4 +89,23 @@ def _bind(
         settings = converter.struct(connector.Settings, given.settings, path, sorted(reserved))
         if not isinstance(settings, Wrong):
             bound[instance] = settings
+    return bound
+
+
+def _bind_notify(config: Config, secrets: Secrets, findings: Findings) -> dict[str, NotifyConfig]:
+    converter = Converter(findings, config.directory, secrets.resolve)
+    bound: dict[str, NotifyConfig] = {}
+    for owner, given in config.notify.items():
+        path: KeyPath = ("notify", owner)
+        told = converter.struct(NotifyConfig, given, path)
+        if isinstance(told, Wrong):
+            continue
+        try:
+            if told.secret is not None:
+                keys_of(told.secret)
+        except ValueError as error:
+            hint = "a secret is whsec_ and the base64 of 24 to 64 random bytes; several stand apart by spaces"
+            findings.add("config.bad-credential", (*path, "secret"), str(error), hint, secret=True)
+            continue
+        bound[owner] = told
     return bound

@@ -17,6 +17,7 @@ from isthmus.config.model import (
     LaneConfig,
     ServicesConfig,
 )
+from isthmus.config.notify import MailConfig
 from isthmus.config.places import KeyPath
 from isthmus.config.problems import Findings, Places, did_you_mean
 from isthmus.config.read import read_files
@@ -26,7 +27,7 @@ from isthmus.process.registry import PROCESSES
 __all__ = ["gather", "load"]
 
 NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
-_TABLES = ("daemon", "connectors", "lanes", "routes", "dimensions", "control", "services")
+_TABLES = ("daemon", "connectors", "lanes", "routes", "dimensions", "control", "services", "mail", "notify")
 _SOURCES = ("calendar", "configuration")
 """What tells facts beside connectors and processes."""
 
@@ -66,6 +67,7 @@ def gather(directory: Path, *, processes: Collection[str] = tuple(PROCESSES)) ->
     services = None
     if "services" in raw:
         services = converter.struct(ServicesConfig, tables["services"], ("services",))
+    mail = converter.struct(MailConfig, tables["mail"], ("mail",))
     connectors = {
         name: connector
         for name, table in _named(tables["connectors"], "connectors", findings, [*processes, *_SOURCES])
@@ -89,6 +91,8 @@ def gather(directory: Path, *, processes: Collection[str] = tuple(PROCESSES)) ->
         dimensions=check_dimensions(tables["dimensions"], findings),
         control=ControlConfig() if isinstance(control, Wrong) else control,
         services=None if isinstance(services, Wrong) else services,
+        mail=MailConfig() if isinstance(mail, Wrong) else mail,
+        notify=_told(tables["notify"], ControlConfig() if isinstance(control, Wrong) else control, findings),
         places=places,
     )
 
@@ -109,6 +113,16 @@ def _table(value: Any, path: KeyPath, findings: Findings) -> dict[str, Any]:
         return value
     findings.add("config.not-a-table", path, f'"{path[-1]}" must be a table', f"write [{path[-1]}]")
     return {}
+
+
+def _told(tables: Mapping[str, Any], control: ControlConfig, findings: Findings) -> dict[str, dict[str, Any]]:
+    """Who is told. Anybody can be assigned an exception, so a strange name is only looked at for a slip."""
+    owners = sorted(set(control.owners.values()))
+    for name in tables:
+        if name not in owners and (hint := did_you_mean(name, owners)):
+            message = f'"{name}" is no owner of [control]; exceptions must be assigned to be told to it'
+            findings.add("config.unknown-owner", ("notify", name), message, hint, severity="warning")
+    return {name: _table(table, ("notify", name), findings) for name, table in tables.items()}
 
 
 def _named(

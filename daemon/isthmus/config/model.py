@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
+from isthmus.config.notify import MailConfig
 from isthmus.config.problems import Places, Problem
 
 __all__ = [
@@ -127,13 +128,21 @@ class ControlConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     """Who owns projects, people, time, expenses and milestones."""
     forecasting: Name = "forecasting"
     """Who owns assignments, forecasts and utilization."""
+    operations: Name = "operations"
+    """Who owns what stands still (parked, quarantined), and records of a source that could not be read."""
     second_person_above: Decimal | None = None
     """The amount, in any currency, above which skipping or resolving an exception needs a second person."""
 
     @property
     def owners(self) -> dict[str, str]:
         """By domain."""
-        return {"finance": self.finance, "delivery": self.delivery, "forecasting": self.forecasting}
+        return {
+            "finance": self.finance,
+            "delivery": self.delivery,
+            "forecasting": self.forecasting,
+            "intake": self.operations,
+            "operations": self.operations,
+        }
 
 
 class ServicesConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -166,6 +175,9 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     control: ControlConfig = ControlConfig()
     services: ServicesConfig | None = None
     """None: there are none."""
+    mail: MailConfig = MailConfig()
+    notify: Mapping[str, Mapping[str, Any]] = {}
+    """By owner, as the file has it, until `isthmus.config.bind_notify` checks it: there are secrets in it."""
     places: Places
     """Where each key stands, for errors found later."""
     warnings: tuple[Problem, ...] = ()

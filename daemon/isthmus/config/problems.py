@@ -32,6 +32,7 @@ CODES: dict[str, str] = {
     "config.route-to-process": "a route leads to a process lane",
     "config.lane-twice": "a route names a lane twice",
     "config.lane-without-route": "a connector lane receives nothing (warning)",
+    "config.unknown-owner": "a name in [notify] looks like a misspelt owner (warning)",
     "config.unknown-plugin": "no loaded plugin brings this connector",
     "config.reserved-setting": "a plugin's setting has a name that isthmus uses itself",
     "config.literal-secret": "a secret is written into the file",
@@ -128,7 +129,7 @@ class Findings:
         hide: Literal["nothing", "strings", "all"] = "nothing"
         if secret:
             hide = "all"
-        elif code == "config.unknown-key" or path[:1] == ("connectors",):
+        elif code == "config.unknown-key" or path[:1] in (("connectors",), ("notify",)):
             hide = "strings"  # what is mistyped or misplaced may be a secret
         self.add_at(self._places.spot(path), code, message, hint, severity=severity, hide=hide)
 

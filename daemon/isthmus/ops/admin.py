@@ -4,7 +4,7 @@ Only whoever may open the unix socket gets here (mode 0660), so there is no othe
 user comes in the header ``x-isthmus-user`` and lands in the audit trail.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -35,6 +35,7 @@ __all__ = [
     "ExceptionQuery",
     "GoLiveOrder",
     "LogQuery",
+    "NotifyOrder",
     "OneOrder",
     "ReplayOrder",
     "ResumeOrder",
@@ -136,6 +137,12 @@ class SignOrder(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     anyway: bool = False
 
 
+class NotifyOrder(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Send an owner a test message."""
+
+    owner: str
+
+
 class RewindOrder(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Read a stream again from where it stood at ``to``; None: from its beginning."""
 
@@ -174,6 +181,8 @@ class Acts(msgspec.Struct, frozen=True, kw_only=True):
     kinds_of: Callable[[str], frozenset[str] | None]
     """What a lane takes; None for no such lane."""
     shadows: Shadows
+    notify_test: Callable[[str, str], Awaitable[Sequence[object] | None]]
+    """Owner, who; what the peers answered, None for somebody who is not told."""
 
 
 def admin_app(desk: Desk, acts: Acts) -> ASGIApp:
@@ -329,6 +338,13 @@ def admin_app(desk: Desk, acts: Acts) -> ASGIApp:
             raise NotFound(f"{order.actor!r} is not parked; 'isthmus status' shows what is")
         return {"resumed": order.actor}
 
+    async def notify_test(request: Request) -> object:
+        order = await _order(request, NotifyOrder)
+        answers = await acts.notify_test(order.owner, _who(request))
+        if answers is None:
+            raise NotFound(f"nobody tells {order.owner!r} anything; name them in [notify], then restart")
+        return answers
+
     async def poll(request: Request) -> object:
         return {"streams": acts.poll(request.query_params.get("connector"))}
 
@@ -362,6 +378,7 @@ def admin_app(desk: Desk, acts: Acts) -> ASGIApp:
         ("GET", "/v1/shadow/{lane}", shadow_report),
         ("POST", "/v1/lanes/go-live", go_live),
         ("POST", "/v1/resume", resume),
+        ("POST", "/v1/notify/test", notify_test),
         ("POST", "/v1/poll", poll),
     ]
     return Starlette(

@@ -14,11 +14,13 @@ __all__ = [
     "API_OUTCOMES",
     "ATTEMPT_OUTCOMES",
     "CAUSES",
+    "CHANNELS",
     "CONNECTOR_STATES",
     "DEAD_LETTER_CLASSES",
     "DELIVERY_OUTCOMES",
     "LAG_STATES",
     "LEVELS",
+    "NOTICE_OUTCOMES",
     "OPERATIONS",
     "OUTBOX_STATES",
     "REFUSALS",
@@ -50,6 +52,8 @@ DEAD_LETTER_CLASSES = (
     "other",
 )
 OUTBOX_STATES = ("open", "scheduled", "blocked")
+CHANNELS = ("email", "webhook")
+NOTICE_OUTCOMES = ("sent", "failed", "given_up", "gone")
 STAGES: tuple[Stage, ...] = ("ingest", "process", "deliver")
 LEVELS = ("debug", "info", "warning", "error", "critical")
 AGES = ("lt_1d", "lt_3d", "lt_7d", "gt_7d")
@@ -158,6 +162,9 @@ class Catalogue:
         )
         self.dead_open = self._add(Gauge, "dead_letters_open", "Dead letters nobody has solved", "lane")
         self.dead = self._add(Counter, "dead_letters", "Deliveries that became dead letters", "lane", "class")
+
+        # People.
+        self.notices = self._add(Counter, "notices", "Tries to tell an owner", "channel", "outcome")
 
         # Runtime and store.
         self.heartbeat_at = self._add(

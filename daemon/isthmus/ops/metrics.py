@@ -86,6 +86,9 @@ class Metrics:
             self._c.heartbeat_at.labels(stage)
         for file in ("main", "wal"):
             self._c.db_size.labels(file)
+        for channel in catalogue.CHANNELS:
+            for outcome in catalogue.NOTICE_OUTCOMES:
+                self._c.notices.labels(channel, outcome)
         for level in catalogue.LEVELS:
             self._c.log_messages.labels(level)
         for age in catalogue.AGES:
@@ -222,6 +225,10 @@ class Metrics:
         known = reason if reason in catalogue.DEAD_LETTER_CLASSES else "other"
         self._c.deliveries.labels(lane, "dead").inc()
         self._c.dead.labels(lane, known).inc()
+
+    def notified(self, channel: str, outcome: str) -> None:
+        """A try to tell an owner ended: sent failed given_up gone."""
+        self._c.notices.labels(channel, outcome).inc()
 
     # Runtime
 

@@ -11,7 +11,18 @@ from isthmus.store import dead_letters, deliveries, edits
 from isthmus.store import log as event_log
 from isthmus.store.face import Tx
 
-__all__ = ["DOMAINS", "SUGGESTIONS", "ExceptionLine", "ExceptionPage", "Stake", "line", "page", "stake_of"]
+__all__ = [
+    "DOMAINS",
+    "SUGGESTIONS",
+    "ExceptionLine",
+    "ExceptionPage",
+    "Stake",
+    "domain_of",
+    "line",
+    "owner_of",
+    "page",
+    "stake_of",
+]
 
 _FORECASTING = ("assignment", "burn", "demand", "forecast", "utilization")
 _DELIVERY = ("expense", "milestone", "project", "resource", "time")
@@ -85,8 +96,7 @@ def line(tx: Tx, letter: dead_letters.DeadLetter, owners: Mapping[str, str]) -> 
         owners: By domain.
     """
     event = _event(tx, letter)
-    noun = "" if event is None else str(event["type"]).partition(".")[0]
-    domain = "intake" if event is None else DOMAINS.get(noun, "finance")
+    domain = domain_of(None if event is None else event["type"])
     return ExceptionLine(
         id=letter.id,
         origin=letter.origin,
@@ -99,7 +109,7 @@ def line(tx: Tx, letter: dead_letters.DeadLetter, owners: Mapping[str, str]) -> 
         opened_at=letter.opened_at,
         state=letter.state,
         domain=domain,
-        owner=letter.assigned_to or owners.get(domain, domain),
+        owner=owner_of(letter.assigned_to, domain, owners),
         stake=stake_of(event),
     )
 
@@ -122,6 +132,16 @@ def page(tx: Tx, letter: dead_letters.DeadLetter, owners: Mapping[str, str]) -> 
         resolved_by=letter.resolved_by,
         note=letter.note,
     )
+
+
+def domain_of(event_type: str | None) -> str:
+    """Whose field an event is; ``intake`` for what never became one."""
+    return "intake" if event_type is None else DOMAINS.get(event_type.partition(".")[0], "finance")
+
+
+def owner_of(assigned_to: str, domain: str, owners: Mapping[str, str]) -> str:
+    """Who a work item is assigned to, else who owns its domain."""
+    return assigned_to or owners.get(domain, domain)
 
 
 def stake_of(event: Mapping[str, Any] | None) -> Stake | None:

@@ -1,5 +1,6 @@
 """Work items for people: what could not be read, was refused, or broke a rule. Nothing is dropped."""
 
+from collections.abc import Iterator
 from datetime import datetime
 from typing import Literal
 
@@ -55,6 +56,22 @@ class Proposal(msgspec.Struct, frozen=True):
     at: datetime
     by: str
     reason: str
+
+
+class Unsolved(msgspec.Struct, frozen=True):
+    """As much of a work item and its event as tells whose it is and what is at stake."""
+
+    id: int
+    state: LetterState
+    assigned_to: str
+    lane_or_source: str
+    error_class: str
+    subject: str
+    type: str | None
+    """Of its event; None for ``intake``."""
+    amount: object
+    total: object
+    currency: object
 
 
 class Filter(msgspec.Struct, frozen=True, kw_only=True):
@@ -182,6 +199,15 @@ def proposal(tx: Tx, letter: int) -> Proposal | None:
 def drop_proposal(tx: Tx, letter: int) -> None:
     """It was carried out, or is moot."""
     tx.run("proposal_drop", id=letter)
+
+
+def all_unsolved(tx: Tx, *, page: int = 1000) -> Iterator[Unsolved]:
+    """Every work item that is open or tried again."""
+    for state in ("open", "retrying"):
+        after = 0
+        while rows := tx.all("dead_letters_unsolved", state=state, after=after, limit=page):
+            yield from (Unsolved(*row) for row in rows)
+            after = rows[-1][0]
 
 
 def counts(tx: Tx) -> dict[tuple[Origin, str, LetterState], int]:

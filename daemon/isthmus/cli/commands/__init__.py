@@ -14,6 +14,7 @@ from isthmus.cli.commands.db import db
 from isthmus.cli.commands.events import event
 from isthmus.cli.commands.exceptions import exception
 from isthmus.cli.commands.lanes import lane, shadow
+from isthmus.cli.commands.notify import notify
 
 __all__ = ["app"]
 
@@ -25,5 +26,19 @@ app = App(
 )
 for command in (run, simulate, demo, status, resume):
     app.command(command)
-for group in (event, exception, lane, shadow, connector, cursor, config, billing, close, audit, db, api):
+for group in (
+    event,
+    exception,
+    lane,
+    shadow,
+    connector,
+    cursor,
+    config,
+    billing,
+    close,
+    audit,
+    db,
+    api,
+    notify,
+):
     app.command(group)

@@ -86,3 +86,12 @@ SELECT act, detail, at, by, reason FROM proposals WHERE exception = :id;
 -- name: proposal_drop
 -- It was agreed to, or the exception is over.
 DELETE FROM proposals WHERE exception = :id;
+
+-- name: dead_letters_unsolved
+-- A page of what nobody has solved, with as much of its event as says whose it is and what is at stake.
+SELECT d.id, d.state, d.assigned_to, d.lane_or_source, d.error_class, d.subject, e.type,
+       json_extract(e.payload, '$.amount'), json_extract(e.payload, '$.total'),
+       json_extract(e.payload, '$.currency')
+FROM dead_letters AS d LEFT JOIN log AS e ON e.seq = d.seq
+WHERE d.state = :state AND d.id > :after
+ORDER BY d.id LIMIT :limit;

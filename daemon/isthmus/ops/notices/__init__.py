@@ -1,0 +1,1 @@
+"""Tells owners what waits for them: few messages, none lost, no payloads."""
