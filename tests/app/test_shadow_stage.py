@@ -26,6 +26,11 @@ def test_the_stage_is_edited_the_lane_stands_still_and_goes_live_by_one_command(
         daemon.wait_ready()
         report = _when_decided(config)
         assert [(line["verdict"], line["records"]) for line in report["lines"]] == [("agree", ["OLD-1"])]
+        table = cli(config, "shadow", "report", "out", "--all").stdout
+        assert "lane out, shadow" in table
+        assert "OLD-1" in table
+        (line,) = cli(config, "shadow", "report", "--output", "jsonl").stdout.splitlines()
+        assert (json.loads(line)["lane"], json.loads(line)["verdict"]) == ("out", "agree")
         shown = cli(config, "event", "show", "1", "--output", "json")
         assert [lane["state"] for lane in json.loads(shown.stdout)["lanes"]] == ["shadow"]
         early = cli(config, "lane", "go-live", "out", "--reason", "now")
@@ -39,7 +44,7 @@ def test_the_stage_is_edited_the_lane_stands_still_and_goes_live_by_one_command(
     try:
         daemon.wait_said("decided in shadow")
         (lane,) = daemon.status()["lanes"]
-        assert lane["state"] == "parked"
+        assert (lane["state"], lane["shadowed"]) == ("parked", 1)
         unsaid = cli(config, "lane", "go-live", "out")
         assert unsaid.returncode == 2
         assert "say why with --reason" in unsaid.stderr
@@ -50,7 +55,7 @@ def test_the_stage_is_edited_the_lane_stands_still_and_goes_live_by_one_command(
         assert done.returncode == 0, done.stderr
         assert "1 were adopted" in done.stdout
         (lane,) = daemon.status()["lanes"]
-        assert (lane["state"], lane["stage"]) == ("running", "live")
+        assert (lane["state"], lane["stage"], lane["shadowed"]) == ("running", "live", 0)
         shown = cli(config, "event", "show", "1", "--output", "json")
         (where,) = json.loads(shown.stdout)["lanes"]
         assert (where["remote_id"], where["state"]) == ("OLD-1", "delivered")

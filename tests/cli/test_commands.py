@@ -46,6 +46,8 @@ COMMANDS = [
     pytest.param(("exception", "list"), id="exception list"),
     pytest.param(("exception", "show", "1"), id="exception show"),
     pytest.param(("cursor", "show"), id="cursor show"),
+    pytest.param(("lane", "list"), id="lane list"),
+    pytest.param(("lane", "show", "out"), id="lane show"),
 ]
 
 

@@ -3,6 +3,7 @@
 import re
 from datetime import date, datetime
 from decimal import Decimal
+from typing import Any
 
 import pytest
 
@@ -10,6 +11,7 @@ from isthmus.delivery.compare import Line
 from isthmus.delivery.lane import Lane
 from isthmus.ops import shadowing
 from isthmus.ops.errors import Refused
+from isthmus.ops.selection import Selection
 from isthmus.ops.shadowing import ShadowReport
 from isthmus.store import audit, crosswalk, deliveries, log, receipts, shadows
 from isthmus.store.face import Tx
@@ -132,6 +134,48 @@ async def test_an_exception_of_going_live_is_resolved_with_the_other_record() ->
         await here.desk.work.resolve(number, records["ch10"], by="fin", why="the second was deleted by hand")
         await here.run_until_read("live")
         assert here.bills() == len(records)
+
+
+async def test_going_live_that_was_interrupted_goes_on_where_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pages of three, and the daemon dies after the first: the rest is settled by the same command."""
+    monkeypatch.setattr(shadowing, "PAGE", 3)
+    async with beside() as here:
+        records = await planted(here)
+        await here.run_until_read("shadow")
+        dying = here.shadows("live")
+        whole = shadowing._settle
+
+        def breaks(tx: Tx, lane: Lane, line: Line, *rest: Any) -> Any:
+            if line.about == "ch9":
+                raise RuntimeError("killed")
+            return whole(tx, lane, line, *rest)
+
+        monkeypatch.setattr(shadowing, "_settle", breaks)
+        with pytest.raises(RuntimeError, match="killed"):
+            await dying.go_live(LANE, by="ada", why="agreed")
+        assert await here.open_shadows() == 5, "a page is settled whole or not at all"
+        assert "5 facts were decided in shadow" in str(await here.starts("live"))
+        monkeypatch.setattr(shadowing, "_settle", whole)
+        done = await here.shadows("live").go_live(LANE, by="ada", why="agreed")
+        assert (done.adopted, done.exceptions) == (1, 4)
+        await here.run_until_read("live")
+        assert here.bills() == len(records)
+
+
+async def test_what_has_another_record_beside_it_is_not_retried_in_bulk() -> None:
+    async with beside() as here:
+        records = await planted(here)
+        await here.run_until_read("shadow")
+        await here.shadows("live").go_live(LANE, by="ada", why="agreed")
+        every = Selection(every=True, where=LANE)
+        done = await here.desk.work.retry(every, by="ada", why="all of them")
+        assert (done.matched, done.done) == (4, 1), "only what is missing over there"
+        await here.run_until_read("live")
+        assert here.bills() == len(records) + 1
+        (beside_one, *_) = await here.desk.work.list(where=LANE)
+        await here.desk.work.retry(Selection(ids=[beside_one.id]), by="fin", why="theirs was deleted")
+        await here.run_until_read("live")
+        assert here.bills() == len(records) + 2
 
 
 async def test_a_charge_taken_back_before_anybody_posted_it_asks_for_nothing() -> None:

@@ -9,6 +9,7 @@ import msgspec
 
 from isthmus.app.snapshots import owed, planner_lag_rows, unbilled_rows
 from isthmus.ops.metrics import Lag, Unbilled
+from isthmus.store import shadows
 
 if TYPE_CHECKING:
     from isthmus.app.daemon import Daemon
@@ -44,6 +45,8 @@ class LaneLine(msgspec.Struct, frozen=True, kw_only=True):
     blocked: int
     in_doubt: int
     dead: int
+    shadowed: int
+    """Decided in shadow, and not settled by going live."""
     oldest_due: datetime | None
 
 
@@ -102,6 +105,9 @@ async def status(daemon: Daemon, version: str, quarantined: dict[str, str]) -> S
                 },
             )
         )
+    shadowed = await daemon.store.read(
+        lambda tx: {name: shadows.open_count(tx, name) for name in daemon.lanes}
+    )
     lanes = []
     for name, lane in daemon.lanes.items():
         rows = books.deliveries.get(name, {})
@@ -117,6 +123,7 @@ async def status(daemon: Daemon, version: str, quarantined: dict[str, str]) -> S
                 blocked=rows.get("blocked", 0),
                 in_doubt=rows.get("in_doubt", 0),
                 dead=rows.get("dead", 0),
+                shadowed=shadowed[name],
                 oldest_due=books.oldest_due.get(name),
             )
         )

@@ -16,12 +16,24 @@ from isthmus.store import log as event_log
 from isthmus.store.errors import CrosswalkConflict
 from isthmus.store.face import Tx
 
-__all__ = ["DOUBTS", "FOLDED", "Failure", "Folded", "Settlement", "Success", "open_work_item", "settle"]
+__all__ = [
+    "DOUBTS",
+    "FOLDED",
+    "SHADOW",
+    "Failure",
+    "Folded",
+    "Settlement",
+    "Success",
+    "open_work_item",
+    "settle",
+]
 
 FOLDED = "folded"
 """What stands in a receipt in place of the peer's id when a newer fact of the subject went instead."""
 DOUBTS = frozenset({"Unsure", "Crash", "Interrupted"})
 """What a row is marked with while its delivery may have arrived without our knowing."""
+SHADOW = "Shadow"
+"""What a row is marked with when its lane went live, and what stands for it in the peer was not clear."""
 
 
 class Success(msgspec.Struct, kw_only=True):

@@ -17,6 +17,7 @@ from isthmus.delivery.compare import VERDICTS, Decided, Line, compare
 from isthmus.delivery.gate import NOT_SENT
 from isthmus.delivery.lane import Lane
 from isthmus.delivery.peer import Peer
+from isthmus.delivery.settle import SHADOW
 from isthmus.events.base import BusinessEvent
 from isthmus.events.finance import ChargeDetermined
 from isthmus.ops.errors import NotFound, Refused
@@ -183,10 +184,12 @@ class Shadows:
         return self._lanes[name]
 
     def _sink(self, lane: Lane) -> Sink:
-        opened = self._peers[lane.instance].opened
-        if opened is None or opened.sink is None:
+        peer = self._peers[lane.instance]
+        if peer.opened is None or peer.opened.sink is None:
             raise Refused(f"connector {lane.instance} is not open; 'isthmus status' says why")
-        return opened.sink
+        if not peer.may_be_asked(self._now()):
+            raise Refused(f"connector {lane.instance} rests or is paused; 'isthmus status' says until when")
+        return peer.opened.sink
 
 
 def _bare(report: ShadowReport) -> ShadowReport:
@@ -324,7 +327,7 @@ def _ask_person(
 ) -> None:
     """Nobody sends it, and what follows of its subject waits, until a person has decided."""
     deliveries.postpone(
-        tx, lane.name, row.seq, row.subject, recovery.NEVER, 0, "Shadow", reason, at, "in_doubt"
+        tx, lane.name, row.seq, row.subject, recovery.NEVER, 0, SHADOW, reason, at, "in_doubt"
     )
     dead_letters.open_one(
         tx,

@@ -11,7 +11,7 @@ from typing import Any, Literal
 import msgspec
 
 from isthmus.delivery.gate import NOT_SENT
-from isthmus.delivery.settle import DOUBTS
+from isthmus.delivery.settle import DOUBTS, SHADOW
 from isthmus.events.finance import ChargeDetermined, ChargePosted
 from isthmus.ops.editing import Change, edited
 from isthmus.ops.errors import NotFound, Refused
@@ -114,6 +114,9 @@ class Workbench:
     async def retry(self, chosen: Selection, *, by: str, why: str, dry_run: bool = False) -> Done:
         """Send dead or doubtful deliveries again, under the keys they always had.
 
+        What going live left over beside another integration's record is retried by its id only: somebody has
+        looked at that one, not at all of them.
+
         Raises:
             NotFound: an id is no open work item of a delivery.
         """
@@ -121,6 +124,8 @@ class Workbench:
         def act(tx: Tx, letter: dead_letters.DeadLetter) -> str:
             at = self._now()
             lane, seq = delivery_of(letter)
+            if chosen.every and _has_rival(tx, letter):
+                return "nothing"
             if not deliveries.revive(tx, lane, seq, at, hold_on_dead=lane in self._site.holds):
                 return "nothing"
             dead_letters.mark(tx, letter.id, "retrying", by, at, why)
@@ -386,6 +391,12 @@ class Workbench:
         dead_letters.mark(tx, letter.id, state, by, at, why)
         dead_letters.drop_proposal(tx, letter.id)
         audit.append(tx, by, act, {"exception": letter.id, "reason": why}, at)
+
+
+def _has_rival(tx: Tx, letter: dead_letters.DeadLetter) -> bool:
+    """Whether a record of another integration stands where this would be sent."""
+    row = deliveries.get(tx, *delivery_of(letter))
+    return row is not None and row.error_class == SHADOW and letter.error_class == "duplicate"
 
 
 def _sent(tx: Tx, letter: dead_letters.DeadLetter) -> bytes:

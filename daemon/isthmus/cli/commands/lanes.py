@@ -18,7 +18,19 @@ shadow = App(name="shadow", help="What lanes in shadow decided, beside what is i
 PATIENCE_S = 900.0
 CLEAN = ("agree", "cancelled")
 """Verdicts nobody need look at."""
-COLUMNS = ["lane", "connector", "stage", "state", "mode", "owed", "retrying", "blocked", "in_doubt", "dead"]
+COLUMNS = [
+    "lane",
+    "connector",
+    "stage",
+    "state",
+    "mode",
+    "owed",
+    "retrying",
+    "blocked",
+    "in_doubt",
+    "dead",
+    "shadowed",
+]
 
 
 @lane.command(name="list")
@@ -111,7 +123,8 @@ def shadow_report(
 
 
 def _in_shadow(config: ConfigDir) -> list[str]:
-    found = [each["lane"] for each in ask("GET", "/v1/status", config)["lanes"] if each["stage"] == "shadow"]
+    lanes = ask("GET", "/v1/status", config)["lanes"]
+    found = [each["lane"] for each in lanes if each["stage"] == "shadow" or each["shadowed"]]
     if not found:
         say("no lane is in shadow")
     return found
