@@ -15,6 +15,7 @@ from isthmus.config import (
     LaneConfig,
     MailConfig,
     NotifyConfig,
+    ReconcileConfig,
     ServicesConfig,
 )
 
@@ -42,6 +43,7 @@ def rows(heading: str) -> dict[str, str]:
         pytest.param("[connectors.<instance>]", ConnectorConfig, {"settings"}, id="connectors"),
         pytest.param("[lanes.<name>]", LaneConfig, set(), id="lanes"),
         pytest.param("[control]", ControlConfig, set(), id="control"),
+        pytest.param("[reconcile.<pair>]", ReconcileConfig, set(), id="pairs"),
         pytest.param("[services]", ServicesConfig, set(), id="services"),
         pytest.param("[notify.<owner>]", NotifyConfig, set(), id="owners who are told"),
         pytest.param("[mail]", MailConfig, set(), id="mail"),

@@ -6,7 +6,9 @@ import sys
 import time
 from datetime import UTC, datetime
 from decimal import Decimal
+from math import isnan
 from pathlib import Path
+from typing import Any
 
 import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
@@ -15,6 +17,7 @@ from prometheus_client.parser import text_string_to_metric_families as parse_tex
 from isthmus.events import KINDS, PeriodClosed
 from isthmus.ingest.record import Recorded
 from isthmus.ops.metrics import Lag, LaneSnapshot, Metrics, Snapshot, Unbilled
+from isthmus.ops.reconciling import DifferenceLine, RunPage
 from isthmus.ops.watches import IntakeMetrics, LaneMetrics
 from isthmus.sdk import Page
 
@@ -194,6 +197,61 @@ def test_a_lane_counts_tries_receipts_and_dead_letters(metrics: Metrics) -> None
     assert values["isthmus_heartbeat_timestamp_seconds,stage=deliver"] == NOW.timestamp()
 
 
+def a_run(**changes: Any) -> RunPage:
+    """A comparison of 100 records."""
+    figures: dict[str, Any] = {"timing": 0, "explained": 0, "drift": 0, "held": 0, "amounts": {}, "error": ""}
+    return RunPage(
+        run=1,
+        pair="time",
+        since=NOW.date(),
+        until=NOW.date(),
+        started_at=NOW,
+        ended_at=NOW,
+        by="reconcile",
+        compared=100,
+        matched=100,
+        **{**figures, "differences": [], **changes},
+    )
+
+
+def a_line(kind: str, state: str) -> DifferenceLine:
+    return DifferenceLine(
+        id=1,
+        pair="time",
+        state=state,
+        kind=kind,
+        side="right",
+        key="k",
+        origin="",
+        amount=None,
+        currency=None,
+        quantity=None,
+        left=None,
+        ours=None,
+        right=None,
+        cause="gone",
+        words="",
+        first_seen_at=NOW,
+    )
+
+
+def test_a_comparison_shows_what_is_open_and_what_was_explained_or_is_young(metrics: Metrics) -> None:
+    lines = [a_line("missing", "drift"), a_line("double", "explained"), a_line("extra", "timing")]
+    metrics.paired({"time": "acme-us"})
+    assert isnan(shown(metrics)["isthmus_reconciliation_match_ratio,entity=acme-us,pair=time"])
+    metrics.reconciled("time", "acme-us", a_run(differences=lines, amounts={"EUR": Decimal("12.50")}))
+    at = "entity=acme-us,pair=time"
+    values = shown(metrics)
+    assert values[f"isthmus_reconciliation_match_ratio,{at}"] == 0.99
+    kinds = ("missing", "double", "extra", "explained", "timing")
+    name = "isthmus_reconciliation_mismatches_open,entity=acme-us"
+    assert [values[f"{name},kind={kind},pair=time"] for kind in kinds] == [1, 0, 0, 1, 1]
+    amount = "isthmus_reconciliation_mismatch_amount,currency=EUR,entity=acme-us,pair=time"
+    assert values[amount] == 12.5
+    metrics.reconciled("time", "acme-us", a_run())
+    assert shown(metrics)[amount] == 0
+
+
 def test_the_runbook_names_every_metric_with_its_labels_and_no_other(metrics: Metrics) -> None:
     metrics.running("1", "3")
     metrics.plugin("crm", plugin="p", version="1", api=(1, 0))
@@ -201,6 +259,8 @@ def test_the_runbook_names_every_metric_with_its_labels_and_no_other(metrics: Me
     metrics.restarted("crm")
     metrics.serves(["readFeed"])
     metrics.certified("crm", NOW)
+    metrics.paired({"time": "acme-us"})
+    metrics.reconciled("time", "acme-us", a_run(amounts={"EUR": Decimal(1)}))
     lag = Lag(state="unsaid", hours=Decimal(1), amounts={"EUR": Decimal(100)}, since=NOW)
     metrics.snapshot(Snapshot(taken_at=NOW, planner_lag=(lag,)))
     real = {}

@@ -19,6 +19,8 @@ from isthmus.app.context import DaemonContext
 from isthmus.app.gates import ChargeGate, wake_when_opened
 from isthmus.app.misfits import misfits
 from isthmus.app.parking import StoreParking
+from isthmus.app.reconciler import NAME as RECONCILER
+from isthmus.app.reconciler import Reconciler
 from isthmus.app.recorder import CONFIRMED, record_configuration
 from isthmus.app.sealer import Sealer
 from isthmus.app.snapshots import take_snapshots
@@ -120,6 +122,18 @@ class Daemon:
         self.misfits: dict[str, list[str]] = {}
         """By connector: what the configuration asks of it that it does not offer."""
         self.calendar = Calendar(self.store, self.bells.of(CALENDAR_BELL), now, self.bells.ring_all)
+        self.reconciler = Reconciler(
+            self.store,
+            config.reconcile,
+            self.lanes,
+            self.peers,
+            self.desk,
+            metrics,
+            now=now,
+            ring=self.bells.ring_all,
+            poll=self.poll_now,
+            billing=[name for name, given in self.processes.items() if given.process == "billing"],
+        )
         self._connectors = connectors
         self._settings = settings
         self.connector_actors = {instance: self._connector(instance) for instance in config.connectors}
@@ -216,6 +230,7 @@ class Daemon:
             guards.start_soon(self._supervise, "gates", self._open_gates)
             guards.start_soon(self._supervise, "sealer", self.sealer.run)
             guards.start_soon(self._supervise, "teller", self.teller.run)
+            guards.start_soon(self._supervise, RECONCILER, self.reconciler.run)
             async with trio.open_nursery() as connectors:
                 for instance, actor in self.connector_actors.items():
                     connectors.start_soon(self._supervise, instance, actor.run)

@@ -137,6 +137,7 @@ async def run(bound: Bound, *, told: Callable[[str], None] = lambda line: None) 
                 notify_test=lambda owner, by: daemon.teller.test(owner, by=by),
                 kinds_of=lambda lane: daemon.lanes[lane].kinds if lane in daemon.lanes else None,
                 shadows=daemon.shadows,
+                pairs=daemon.reconciler,
             )
             told(f"admin {await nursery.start(serve, admin_app(daemon.desk, acts), config.daemon.socket)}")
             if config.services is not None:

@@ -11,10 +11,14 @@ from typing import Any, Literal
 import msgspec
 
 Format = Literal["table", "json", "jsonl"]
+Sheet = Literal["table", "json", "jsonl", "csv"]
+"""For what people take into a spreadsheet."""
+FORMULA = ("=", "+", "-", "@", "\t", "\r")
+"""What a spreadsheet takes for the beginning of a formula."""
 
 
-def show(rows: Sequence[Any], columns: Sequence[str], output: Format, *, title: str | None = None) -> None:
-    """Print rows (Structs or dicts): ``columns`` of them as a table, all of them as JSON."""
+def show(rows: Sequence[Any], columns: Sequence[str], output: Sheet, *, title: str | None = None) -> None:
+    """Print rows (Structs or dicts): ``columns`` of them as a table or as CSV, all of them as JSON."""
     values = [msgspec.to_builtins(row, enc_hook=_plain) for row in rows]
     match output:
         case "json":
@@ -22,8 +26,29 @@ def show(rows: Sequence[Any], columns: Sequence[str], output: Format, *, title: 
         case "jsonl":
             for value in values:
                 _write(msgspec.json.encode(value))
+        case "csv":
+            _sheet(values, columns)
         case "table":
             _table(values, columns, title)
+
+
+def _sheet(values: Sequence[dict[str, Any]], columns: Sequence[str]) -> None:
+    """CSV that no spreadsheet takes for formulas."""
+    import csv
+
+    writer = csv.writer(sys.stdout, lineterminator="\n")
+    writer.writerow(columns)
+    writer.writerows([[unarmed(value.get(name)) for name in columns] for value in values])
+
+
+def unarmed(value: object) -> str:
+    """A cell: a number stays one, a text that looks like a formula is quoted with an apostrophe."""
+    from isthmus.events.values import DECIMAL_FORM
+
+    text = "" if value is None else str(value)
+    if text.startswith(FORMULA) and DECIMAL_FORM.fullmatch(text) is None:
+        return f"'{text}"
+    return text
 
 
 def _plain(value: Any) -> str:

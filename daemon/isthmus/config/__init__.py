@@ -9,6 +9,7 @@ from isthmus.config.model import (
     ControlConfig,
     DaemonConfig,
     LaneConfig,
+    ReconcileConfig,
     ServicesConfig,
     listen_address,
 )
@@ -26,6 +27,7 @@ __all__ = [
     "MailConfig",
     "NotifyConfig",
     "Problem",
+    "ReconcileConfig",
     "Secrets",
     "ServicesConfig",
     "bind",

@@ -15,19 +15,31 @@ from isthmus.config.model import (
     ControlConfig,
     DaemonConfig,
     LaneConfig,
+    ReconcileConfig,
     ServicesConfig,
 )
 from isthmus.config.notify import MailConfig
 from isthmus.config.places import KeyPath
 from isthmus.config.problems import Findings, Places, did_you_mean
 from isthmus.config.read import read_files
-from isthmus.config.routes import check_lanes, check_routes
+from isthmus.config.routes import check_lanes, check_pairs, check_routes
 from isthmus.process.registry import PROCESSES
 
 __all__ = ["gather", "load"]
 
 NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
-_TABLES = ("daemon", "connectors", "lanes", "routes", "dimensions", "control", "services", "mail", "notify")
+_TABLES = (
+    "daemon",
+    "connectors",
+    "lanes",
+    "routes",
+    "dimensions",
+    "control",
+    "services",
+    "mail",
+    "notify",
+    "reconcile",
+)
 _SOURCES = ("calendar", "configuration")
 """What tells facts beside connectors and processes."""
 
@@ -78,6 +90,12 @@ def gather(directory: Path, *, processes: Collection[str] = tuple(PROCESSES)) ->
         for name, table in _named(tables["lanes"], "lanes", findings)
         if not isinstance(lane := converter.struct(LaneConfig, table, ("lanes", name)), Wrong)
     }
+    pairs = {
+        name: pair
+        for name, table in _named(tables["reconcile"], "reconcile", findings)
+        if not isinstance(pair := converter.struct(ReconcileConfig, table, ("reconcile", name)), Wrong)
+    }
+    check_pairs(pairs, list(tables["connectors"]), findings, whole=whole)
     # The tables, not the Structs: a lane with one wrong setting still has its other errors told.
     lane_tables = {name: table for name, table in tables["lanes"].items() if isinstance(table, dict)}
     check_lanes(lane_tables, list(tables["connectors"]), processes, findings, whole=whole)
@@ -93,6 +111,7 @@ def gather(directory: Path, *, processes: Collection[str] = tuple(PROCESSES)) ->
         services=None if isinstance(services, Wrong) else services,
         mail=MailConfig() if isinstance(mail, Wrong) else mail,
         notify=_told(tables["notify"], ControlConfig() if isinstance(control, Wrong) else control, findings),
+        reconcile=pairs,
         places=places,
     )
 

@@ -1,11 +1,13 @@
 """The settings of the daemon, its connectors and its lanes. ``config/README.md`` explains each."""
 
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import msgspec
+from cronsim import CronSim, CronSimError
 from msgspec import Meta
 
 from isthmus.config.notify import MailConfig
@@ -18,6 +20,7 @@ __all__ = [
     "DaemonConfig",
     "DimensionsConfig",
     "LaneConfig",
+    "ReconcileConfig",
     "ServicesConfig",
 ]
 
@@ -161,6 +164,43 @@ class ServicesConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
         listen_address(self.listen, "listen")
 
 
+class ReconcileConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """``[reconcile.<pair>]``: two systems that must agree, and when they are compared."""
+
+    kind: Literal["time", "expense", "milestone", "invoice", "hours", "contract"]
+    """What is compared."""
+    left: Name
+    """The connector instance that masters it."""
+    right: Name
+    """The connector instance it was written to."""
+    entity: Name | None = None
+    """Only what belongs to this legal entity; all when not given."""
+    schedule: str = "0 5 * * *"
+    """When, in UTC, as cron writes it: minute, hour, day, month, weekday."""
+    days: Annotated[int, Meta(ge=1, le=3660)] = 62
+    """How many days back a comparison looks where nobody says from when."""
+    settle_s: Annotated[float, Meta(ge=0, le=31_536_000)] = 3600.0
+    """What changed so short a time ago is timing, not drift."""
+    tolerance: Decimal = Decimal(0)
+    """Amounts that differ by no more agree."""
+    hours_tolerance: Decimal = Decimal("0.01")
+    """Hours likewise; a ledger may count minutes."""
+
+    def __post_init__(self) -> None:
+        if self.left == self.right:
+            raise ValueError("left and right must be two connectors")
+        try:
+            CronSim(self.schedule, datetime(2026, 1, 1, tzinfo=UTC))
+        except CronSimError as error:
+            raise ValueError(
+                f'schedule "{self.schedule}" is none; write minute, hour, day, month and weekday, '
+                'such as "0 5 * * *"'
+            ) from error
+        for name in ("tolerance", "hours_tolerance"):
+            if not 0 <= getattr(self, name) <= 1000:
+                raise ValueError(f"{name} must lie between 0 and 1000")
+
+
 class Config(msgspec.Struct, frozen=True, kw_only=True):
     """A whole configuration that has passed all checks but those of the plugins' own settings."""
 
@@ -178,6 +218,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     mail: MailConfig = MailConfig()
     notify: Mapping[str, Mapping[str, Any]] = {}
     """By owner, as the file has it, until `isthmus.config.bind_notify` checks it: there are secrets in it."""
+    reconcile: Mapping[str, ReconcileConfig] = {}
+    """By name of the pair."""
     places: Places
     """Where each key stands, for errors found later."""
     warnings: tuple[Problem, ...] = ()

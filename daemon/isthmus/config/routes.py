@@ -3,11 +3,12 @@
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
+from isthmus.config.model import ReconcileConfig
 from isthmus.config.places import KeyPath
 from isthmus.config.problems import Findings, did_you_mean
 from isthmus.events import KINDS
 
-__all__ = ["check_lanes", "check_routes"]
+__all__ = ["check_lanes", "check_pairs", "check_routes"]
 
 
 Tables = Mapping[str, Mapping[str, Any]]
@@ -40,10 +41,8 @@ def check_lanes(
                 f"lanes.{name} is transactional: every fact goes at once",
                 'remove it, or write mode = "analytical"',
             )
-        if isinstance(connector, str) and whole and connector not in connectors:
-            message = f'there is no connector "{connector}"'
-            hint = did_you_mean(connector, connectors) or f"write [connectors.{connector}]"
-            findings.add("config.unknown-connector", (*path, "connector"), message, hint)
+        if isinstance(connector, str) and whole:
+            _known(connector, connectors, (*path, "connector"), findings)
         if not isinstance(process, str):
             continue
         if process not in processes:
@@ -57,6 +56,22 @@ def check_lanes(
             findings.add("config.process-twice", (*path, "process"), message, hint)
         else:
             runs[process] = name
+
+
+def check_pairs(
+    pairs: Mapping[str, ReconcileConfig], connectors: Sequence[str], findings: Findings, *, whole: bool
+) -> None:
+    """Both sides of each pair exist; ``whole`` as in `check_lanes`."""
+    for name, pair in pairs.items():
+        for side in ("left", "right"):
+            if whole:
+                _known(getattr(pair, side), connectors, ("reconcile", name, side), findings)
+
+
+def _known(connector: str, connectors: Sequence[str], path: KeyPath, findings: Findings) -> None:
+    if connector not in connectors:
+        hint = did_you_mean(connector, connectors) or f"write [connectors.{connector}]"
+        findings.add("config.unknown-connector", path, f'there is no connector "{connector}"', hint)
 
 
 def check_routes(

@@ -25,11 +25,14 @@ from isthmus.demo.books import (
 from isthmus.demo.contracts import CONTRACTS
 from isthmus.demo.process import DaemonProcess
 from isthmus.demo.scenario import STEPS, Scenario
-from isthmus.demo.settings import write_configuration
+from isthmus.demo.settings import PAIRS, write_configuration
 from isthmus.demo.world import opened
 from isthmus.ops.timeline import timeline
 
 __all__ = ["play"]
+
+FIRST_DAY = "2026-09-01"
+"""Nothing in the scenario is older."""
 
 
 class Played(msgspec.Struct, frozen=True, kw_only=True):
@@ -38,6 +41,17 @@ class Played(msgspec.Struct, frozen=True, kw_only=True):
     step: str
     ok: bool
     duration_s: float
+
+
+class Reconciled(msgspec.Struct, frozen=True, kw_only=True):
+    """One pair as the daemon reconciled it."""
+
+    pair: str
+    compared: int
+    matched: int
+    drift: int
+    timing: int
+    error: str
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
@@ -53,6 +67,8 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     faults: list[str]
     restarts: int
     ledgers: list[Comparison]
+    pairs: list[Reconciled]
+    """What the daemon's own reconciliation found in the end."""
 
 
 async def play(json: bool, port: int, keep: Path | None) -> bool:
@@ -72,6 +88,7 @@ async def play(json: bool, port: int, keep: Path | None) -> bool:
         played: list[Played] = []
         story: list[dict[str, Any]] = []
         events = 0
+        pairs: list[Reconciled] = []
         try:
             await daemon.start()
             with _progress(console) as bar:
@@ -94,6 +111,7 @@ async def play(json: bool, port: int, keep: Path | None) -> bool:
                 status = await daemon.ask("/v1/status")
                 events = status["events"]
                 story = await daemon.ask(f"/v1/trace/{scenario.project(CONTRACTS[0])}")
+                pairs = [await _reconciled(daemon, pair) for pair in PAIRS]
         finally:
             await daemon.stop()
         ledgers = await read_ledgers(world)
@@ -108,13 +126,21 @@ async def play(json: bool, port: int, keep: Path | None) -> bool:
             faults=scenario.faults,
             restarts=daemon.starts - 1,
             ledgers=rows,
+            pairs=pairs,
         )
     if json:
         print(msgspec.json.format(msgspec.json.encode(outcome), indent=2).decode())  # noqa: T201
     else:
         _show(outcome, story)
     whole = len(played) == len(STEPS) and all(step.ok for step in played)
-    return whole and outcome.lost == 0 and outcome.doubled == 0
+    agree = all(pair.drift == 0 and not pair.error for pair in pairs)
+    return whole and agree and outcome.lost == 0 and outcome.doubled == 0
+
+
+async def _reconciled(daemon: DaemonProcess, pair: str) -> Reconciled:
+    """Let the daemon compare a pair, from before the first deal on."""
+    page = await daemon.tell("/v1/reconcile/run", {"pair": pair, "since": FIRST_DAY})
+    return msgspec.convert(page, Reconciled)
 
 
 @asynccontextmanager
@@ -162,6 +188,13 @@ def _show(outcome: Outcome, story: list[dict[str, Any]]) -> None:
     for comparison in outcome.ledgers:
         mark = "[green]agrees[/green]" if comparison.agrees else "[red]DIFFERS[/red]"
         closing.add_row(comparison.what, comparison.between, comparison.expected, comparison.found, mark)
+    for pair in outcome.pairs:
+        agrees = pair.drift == 0 and not pair.error
+        mark = "[green]agrees[/green]" if agrees else f"[red]{pair.error or f'{pair.drift} DIFFER'}[/red]"
+        kind, left, right = (PAIRS[pair.pair][name] for name in ("kind", "left", "right"))
+        closing.add_row(
+            f"reconciled: {kind}", f"{left} → {right}", str(pair.compared), str(pair.matched), mark
+        )
     console.print(closing)
     console.print(
         f"\n{outcome.events} events, {len(outcome.faults)} kinds of faults ({', '.join(outcome.faults)}), "

@@ -11,7 +11,7 @@ from isthmus.demo.world import INSTANCES, World
 from isthmus.runtime.simulators import installed_connectors
 from isthmus.sdk.secret import Secret
 
-__all__ = ["ENTITY_DE", "ENTITY_US", "write_configuration"]
+__all__ = ["ENTITY_DE", "ENTITY_US", "PAIRS", "write_configuration"]
 
 ENTITY_US, ENTITY_DE = "acme-us", "acme-de"
 
@@ -55,6 +55,15 @@ DIMENSIONS: dict[str, dict[str, dict[str, dict[str, str]]]] = {
     }
 }
 """What NetSuite calls what is billed; the legacy ERP asks for no names."""
+
+PAIRS: dict[str, dict[str, Any]] = {
+    "time-netsuite": {"kind": "time", "left": "psa", "right": "netsuite", "entity": ENTITY_US},
+    "milestones-netsuite": {"kind": "milestone", "left": "psa", "right": "netsuite", "entity": ENTITY_US},
+    "invoices-netsuite": {"kind": "invoice", "left": "netsuite", "right": "crm"},
+    "hours-planner": {"kind": "hours", "left": "psa", "right": "planner"},
+    "contracts-planner": {"kind": "contract", "left": "crm", "right": "planner"},
+}
+"""What must agree in the end. Files of the legacy ERP cannot be read back, so it is in no pair."""
 
 LANES: dict[str, dict[str, Any]] = {
     "project-setup": {"process": "project-setup"},
@@ -116,6 +125,9 @@ def write_configuration(
         lines += ["", f"[lanes.{lane}]"]
         patience = {"retry_first_s": 0.3, "retry_max_s": 3.0} if "connector" in config else {}
         lines += [f"{name} = {_toml(value)}" for name, value in {**config, **patience}.items()]
+    for pair, config in PAIRS.items():
+        lines += ["", f"[reconcile.{pair}]", "settle_s = 0"]
+        lines += [f"{name} = {_toml(value)}" for name, value in config.items()]
     for entity, tables in DIMENSIONS.items():
         for table, rows in tables.items():
             lines += ["", f"[dimensions.{entity}.{table}]"]

@@ -5,6 +5,7 @@ user comes in the header ``x-isthmus-user`` and lands in the audit trail.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
+from datetime import date
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -18,6 +19,7 @@ from starlette.types import ASGIApp
 from isthmus.events.values import Instant
 from isthmus.ops.desk import Desk
 from isthmus.ops.errors import NotFound, Refused
+from isthmus.ops.reconciling import Reconciliation
 from isthmus.ops.selection import Selection
 from isthmus.ops.shadowing import Shadows
 from isthmus.ops.tokens import RevokeOrder, TokenOrder
@@ -30,6 +32,7 @@ __all__ = [
     "BackupOrder",
     "CheckQuery",
     "CloseQuery",
+    "DifferenceOrder",
     "EventQuery",
     "ExceptionOrder",
     "ExceptionQuery",
@@ -37,6 +40,7 @@ __all__ = [
     "LogQuery",
     "NotifyOrder",
     "OneOrder",
+    "ReconcileOrder",
     "ReplayOrder",
     "ResumeOrder",
     "RewindOrder",
@@ -153,6 +157,22 @@ class RewindOrder(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     dry_run: bool = False
 
 
+class ReconcileOrder(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Compare a pair now; days left out are those of the configuration."""
+
+    pair: str
+    since: date | None = None
+    until: date | None = None
+
+
+class DifferenceOrder(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Explain or repair one difference."""
+
+    id: int
+    why: str = ""
+    dry_run: bool = False
+
+
 class ResumeOrder(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Let a parked actor go on."""
 
@@ -183,6 +203,8 @@ class Acts(msgspec.Struct, frozen=True, kw_only=True):
     shadows: Shadows
     notify_test: Callable[[str, str], Awaitable[Sequence[object] | None]]
     """Owner, who; what the peers answered, None for somebody who is not told."""
+    pairs: Reconciliation
+    """Comparisons of systems."""
 
 
 def admin_app(desk: Desk, acts: Acts) -> ASGIApp:
@@ -303,6 +325,24 @@ def admin_app(desk: Desk, acts: Acts) -> ASGIApp:
             order.period, order.entity, by=_who(request), why=order.why, anyway=order.anyway
         )
 
+    async def comparisons(request: Request) -> object:
+        return await acts.pairs.newest()
+
+    async def comparison(request: Request) -> object:
+        return await acts.pairs.show(request.path_params["which"])
+
+    async def compare(request: Request) -> object:
+        order = await _order(request, ReconcileOrder)
+        return await acts.pairs.compare(order.pair, order.since, order.until, by=_who(request))
+
+    async def explain_difference(request: Request) -> object:
+        order = await _order(request, DifferenceOrder)
+        return await acts.pairs.explain(order.id, by=_who(request), why=order.why)
+
+    async def repair(request: Request) -> object:
+        order = await _order(request, DifferenceOrder)
+        return await acts.pairs.repair(order.id, by=_who(request), why=order.why, dry_run=order.dry_run)
+
     async def cursors(request: Request) -> object:
         return await desk.cursors()
 
@@ -373,6 +413,11 @@ def admin_app(desk: Desk, acts: Acts) -> ASGIApp:
         ("GET", "/v1/db/check", check),
         ("GET", "/v1/close/{period}", close_check),
         ("POST", "/v1/close/sign", close_sign),
+        ("GET", "/v1/reconcile", comparisons),
+        ("GET", "/v1/reconcile/{which}", comparison),
+        ("POST", "/v1/reconcile/run", compare),
+        ("POST", "/v1/reconcile/explain", explain_difference),
+        ("POST", "/v1/reconcile/repair", repair),
         ("GET", "/v1/cursors", cursors),
         ("POST", "/v1/cursors/rewind", rewind),
         ("GET", "/v1/shadow/{lane}", shadow_report),

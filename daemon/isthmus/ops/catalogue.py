@@ -20,6 +20,7 @@ __all__ = [
     "DELIVERY_OUTCOMES",
     "LAG_STATES",
     "LEVELS",
+    "MISMATCHES",
     "NOTICE_OUTCOMES",
     "OPERATIONS",
     "OUTBOX_STATES",
@@ -59,6 +60,7 @@ LEVELS = ("debug", "info", "warning", "error", "critical")
 AGES = ("lt_1d", "lt_3d", "lt_7d", "gt_7d")
 CAUSES = ("in_flight", "blocked", "dead_letter")
 LAG_STATES = ("unsaid", "undelivered", "dead_letter")
+MISMATCHES = ("missing", "extra", "amount", "status", "stale", "double", "explained", "timing")
 SYNC_LAG = "sync_lag"
 """The one cause of forecast variance that is ours to measure."""
 
@@ -218,6 +220,41 @@ class Catalogue:
             "Since when the oldest of it is missing; 0 is none",
             "cause",
             "state",
+        )
+
+        # Control.
+        self.reconciled_at = self._add(
+            Gauge,
+            "reconciliation_last_success_timestamp_seconds",
+            "When a pair was compared last; 0 is never",
+            "pair",
+            "entity",
+        )
+        self.reconciled_records = self._add(
+            Counter, "reconciliation_records_compared", "Records that were compared", "pair", "entity"
+        )
+        self.match_ratio = self._add(
+            Gauge,
+            "reconciliation_match_ratio",
+            "Share of records that agree, or whose difference is explained; NaN before the first comparison",
+            "pair",
+            "entity",
+        )
+        self.mismatches = self._add(
+            Gauge,
+            "reconciliation_mismatches_open",
+            "Records on which two systems do not agree",
+            "pair",
+            "entity",
+            "kind",
+        )
+        self.mismatch_amount = self._add(
+            Gauge,
+            "reconciliation_mismatch_amount",
+            "How much open mismatches are about",
+            "pair",
+            "entity",
+            "currency",
         )
 
     def _add(self, kind: type[M], name: str, text: str, *labels: str, **more: object) -> M:

@@ -5,6 +5,7 @@ calls every few seconds, and a scrape shows how old they are.
 """
 
 import platform
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime
 from decimal import Decimal
@@ -17,6 +18,7 @@ from prometheus_client.exposition import choose_encoder
 from isthmus.ops import catalogue
 from isthmus.ops.catalogue import Catalogue, Stage
 from isthmus.ops.process_gauges import ProcessGauges
+from isthmus.ops.reconciling import RunPage
 
 __all__ = ["Lag", "LaneSnapshot", "Metrics", "Snapshot", "Unbilled"]
 
@@ -80,6 +82,7 @@ class Metrics:
             self._c.variance_hours.labels(catalogue.SYNC_LAG, state)
             self._c.variance_since.labels(catalogue.SYNC_LAG, state)
         self._currencies: set[str] = set()
+        self._mismatched: dict[str, set[str]] = {}
         self._connectors: set[str] = set()
         self._lanes: set[str] = set()
         for stage in catalogue.STAGES:
@@ -229,6 +232,36 @@ class Metrics:
     def notified(self, channel: str, outcome: str) -> None:
         """A try to tell an owner ended: sent failed given_up gone."""
         self._c.notices.labels(channel, outcome).inc()
+
+    # Control
+
+    def paired(self, pairs: Mapping[str, str]) -> None:
+        """Create the series of every pair; the legal entity by pair."""
+        for pair, entity in pairs.items():
+            self._c.reconciled_at.labels(pair, entity)
+            self._c.reconciled_records.labels(pair, entity)
+            self._c.match_ratio.labels(pair, entity).set(nan)
+            for kind in catalogue.MISMATCHES:
+                self._c.mismatches.labels(pair, entity, kind)
+
+    def reconciled(self, pair: str, entity: str, page: RunPage) -> None:
+        """Show how the newest comparison of a pair stands."""
+        self._c.reconciled_at.labels(pair, entity).set(page.ended_at.timestamp())
+        open_ones = sum(line.state == "drift" for line in page.differences)
+        ratio = 1.0 if page.compared == 0 else max(0.0, 1 - open_ones / page.compared)
+        self._c.match_ratio.labels(pair, entity).set(ratio)
+        counts = Counter(line.kind if line.state == "drift" else line.state for line in page.differences)
+        for kind in catalogue.MISMATCHES:
+            self._c.mismatches.labels(pair, entity, kind).set(counts[kind])
+        seen = self._mismatched.setdefault(pair, set())
+        seen.update(page.amounts)
+        for currency in seen:
+            amount = float(page.amounts.get(currency, 0))
+            self._c.mismatch_amount.labels(pair, entity, currency).set(amount)
+
+    def compared(self, pair: str, entity: str, records: int) -> None:
+        """So many records of a pair were compared."""
+        self._c.reconciled_records.labels(pair, entity).inc(records)
 
     # Runtime
 

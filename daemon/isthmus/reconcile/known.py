@@ -20,7 +20,7 @@ from isthmus.events.finance import (
     PaymentReceived,
 )
 from isthmus.events.master import DealWon, ProjectCreated
-from isthmus.events.planning import BurnRevised
+from isthmus.events.planning import BurnRevised, ForecastRevised
 from isthmus.events.work import (
     ExpenseValidated,
     ExpenseWithdrawn,
@@ -31,7 +31,7 @@ from isthmus.events.work import (
 )
 from isthmus.reconcile.compare import Difference, Expected, Figures, Standing
 
-__all__ = ["KINDS", "Known", "Landed", "PairKind", "Reader", "Road", "Scan", "Told", "reader_of"]
+__all__ = ["KINDS", "Known", "Landed", "PairKind", "Reader", "Road", "Scan", "Told", "scan_of"]
 
 PairKind = Literal["time", "expense", "milestone", "invoice", "hours", "contract"]
 KINDS: tuple[PairKind, ...] = get_args(PairKind)
@@ -91,12 +91,18 @@ class Reader(Protocol):
 class _Work:
     """Approved work on the left, its charges on the right."""
 
-    def __init__(self, origin: str, since: date, until: date) -> None:
+    def __init__(self, origin: str, since: date, until: date, *, entity: str | None = None) -> None:
+        """
+        Args:
+            entity: Only what is billed by this legal entity: work has the one of its contract, which billing
+                knows, and until then that of the system that told it.
+        """
         self._origin = origin
         self._since, self._until = since, until
+        self._entity = entity
         self._facts: dict[str, Told] = {}
         self._charges: dict[str, dict[str, Told]] = defaultdict(dict)
-        self._waived: set[str] = set()
+        self._waived: dict[str, ChargeWaived] = {}
         self._held: dict[str, ChargeHeld] = {}
         self.kinds = frozenset(
             {
@@ -111,7 +117,7 @@ class _Work:
             case ChargeDetermined() as event if self._ours(event.origin):
                 self._charges[event.origin_key][event.charge] = told
             case ChargeWaived() as event if event.origin == self._origin:
-                self._waived.add(event.origin_key)
+                self._waived[event.origin_key] = event
             case ChargeHeld() as event if event.origin == self._origin:
                 self._held[event.origin_key] = event
             case ChargeReleased() as event:
@@ -129,8 +135,11 @@ class _Work:
         open_ends: list[Difference] = []
         held = 0
         for key, told in self._facts.items():
+            if self._entity not in (None, self._billed_by(key, told.event)):
+                continue
             day, figures = _approved(told.event)
-            if day is not None and not self._since <= day <= self._until and key not in shown:
+            outside = day is not None and not self._since <= day <= self._until
+            if outside and key not in shown:
                 continue
             charges = self._charges.get(key, {})
             net = _net(charges.values())
@@ -143,6 +152,8 @@ class _Work:
                 other=net,
                 seq=told.seq,
             )
+            if outside:
+                continue  # its charges are posted outside the window too
             right |= self._posted(charges.values(), figures, road)
             held += key in self._held
             if figures is not None and not charges and key not in self._waived and key not in self._held:
@@ -150,9 +161,19 @@ class _Work:
         for charges in self._charges.values():
             first = next(iter(charges.values())).event
             assert isinstance(first, ChargeDetermined)
-            if first.origin in SCHEDULED and self._since <= first.earned_on <= self._until:
+            if (
+                self._entity in (None, first.entity)
+                and first.origin in SCHEDULED
+                and self._since <= first.earned_on <= self._until
+            ):
                 right |= self._posted(charges.values(), None, road)
         return Known(left=left, right=right, undecided=open_ends, held=held)
+
+    def _billed_by(self, key: str, fact: BusinessEvent) -> str:
+        """The legal entity of the contract that pays for it, as far as billing has said so."""
+        charges = [told.event for told in self._charges.get(key, {}).values()]
+        said = [each for each in (self._held.get(key), self._waived.get(key)) if each is not None]
+        return next((each.entity for each in (*charges, *said)), fact.entity)
 
     def _ours(self, origin: str) -> bool:
         family = {"time": ("time", "retainer_overage"), "milestone": ("milestone", *SCHEDULED)}
@@ -373,13 +394,14 @@ class _Hours:
 class _Contracts:
     """What was sold on the left, the budget of its project on the right."""
 
-    kinds = frozenset({"deal.won", "project.created", "demand.revised"})
+    kinds = frozenset({"deal.won", "project.created", "demand.revised", "forecast.revised"})
 
     def __init__(self, since: date, until: date) -> None:
         self._since, self._until = since, until
         self._deals: dict[str, Told] = {}
         self._projects: dict[str, Told] = {}
         self._budgets: dict[str, Told] = {}
+        self._outlooks: dict[str, Told] = {}
 
     def take(self, told: Told) -> None:
         match told.event:
@@ -389,6 +411,8 @@ class _Contracts:
                 self._projects[event.project] = told
             case DemandRevised() as event if event.budget is not None:
                 self._budgets[event.project] = told
+            case ForecastRevised() as event if event.earned is not None:
+                self._outlooks[event.project] = told
 
     def known(self, road: Road, shown: Set[str] = frozenset()) -> Known:
         left: dict[str, Expected] = {}
@@ -405,21 +429,38 @@ class _Contracts:
                     seq=told.seq,
                 )
         for key, first in self._projects.items():
-            told = self._budgets.get(key, first)
-            said, landed = told.event, road(told)
-            if landed is None or not isinstance(said, (ProjectCreated, DemandRevised)):
+            # What was earned and is still to be: a planner shows that as the project's budget.
+            outlook = self._outlooks.get(key)
+            shown_so = outlook is not None and road(outlook) is not None
+            told = outlook if outlook is not None and shown_so else self._budgets.get(key, first)
+            landed = road(told)
+            if landed is None:
                 continue
+            deal = self._deals.get(key)
             right[key] = Expected(
                 key=key,
-                figures=Figures(amount=said.budget, currency=said.currency),
+                figures=_worth(told.event),
                 changed_at=told.recorded_at,
                 standing=landed.standing,
                 words=landed.words,
                 origin=key,
+                other=None if deal is None else _worth(deal.event),
                 seq=told.seq,
                 lane=landed.lane,
             )
         return Known(left=left, right=right)
+
+
+def _worth(event: BusinessEvent) -> Figures:
+    """What a deal, a project, a change order or an outlook says a contract is worth."""
+    match event:
+        case DealWon():
+            return Figures(amount=event.amount, currency=event.currency)
+        case ForecastRevised() if event.earned is not None:
+            return Figures(amount=event.earned + event.backlog, currency=event.currency)
+        case ProjectCreated() | DemandRevised():
+            return Figures(amount=event.budget, currency=event.currency)
+    return Figures()
 
 
 class Scan:
@@ -447,18 +488,19 @@ class Scan:
         return self._reader.known(road, shown)
 
 
-def reader_of(kind: PairKind, since: date, until: date, *, left: str) -> Reader:
+def scan_of(kind: PairKind, since: date, until: date, *, left: str, entity: str | None) -> Scan:
     """What reads the log for a pair of this kind.
 
     Args:
         left: The instance on the left.
+        entity: Only what concerns this legal entity; None: all.
     """
     match kind:
         case "time" | "expense" | "milestone":
-            return _Work(kind, since, until)
+            return Scan(_Work(kind, since, until, entity=entity), None)
         case "invoice":
-            return _Invoices(since, until, source=left)
+            return Scan(_Invoices(since, until, source=left), entity)
         case "hours":
-            return _Hours(since, until)
+            return Scan(_Hours(since, until), entity)
         case "contract":
-            return _Contracts(since, until)
+            return Scan(_Contracts(since, until), entity)

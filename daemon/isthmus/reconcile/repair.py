@@ -15,8 +15,6 @@ from isthmus.events.master import DealWon
 from isthmus.events.work import (
     ExpenseValidated,
     ExpenseWithdrawn,
-    MilestoneAchieved,
-    MilestoneReopened,
     TimeApproved,
     TimeUnapproved,
 )
@@ -118,10 +116,6 @@ def _told(found: Difference, newest: BusinessEvent, now: datetime, today: date) 
                 return ExpenseWithdrawn(expense=newest.expense, project=newest.project, **gone)
             if says is not None and says.amount is not None:
                 return msgspec.structs.replace(newest, amount=says.amount, **again)
-        case MilestoneAchieved() if found.kind == "extra":
-            return MilestoneReopened(
-                milestone=newest.milestone, project=newest.project, reopened_on=today, **gone
-            )
         case InvoiceReleased():
             if found.kind == "extra":
                 return InvoiceVoided(

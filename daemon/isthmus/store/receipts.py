@@ -48,6 +48,11 @@ def done_since(tx: Tx, lane: str, seq: int) -> set[int]:
     return {row[0] for row in tx.all("receipts_done_since", lane=lane, seq=seq)}
 
 
+def after(tx: Tx, lane: str, seq: int, limit: int) -> list[tuple[int, str, str]]:
+    """The next receipts of a lane behind ``seq``: seq, remote id, detail."""
+    return [(row[0], row[1], row[2]) for row in tx.all("receipts_after", lane=lane, after=seq, limit=limit)]
+
+
 def get(tx: Tx, lane: str, seq: int) -> Receipt | None:
     row = tx.one("receipt_get", lane=lane, seq=seq)
     return None if row is None else _receipt(row)

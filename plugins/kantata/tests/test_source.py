@@ -457,3 +457,15 @@ async def test_a_probe_of_a_good_account_finds_nothing(psa: Psa) -> None:
     assert checks == dict.fromkeys(
         ("login", "time approvals", "expense approvals", "references", "people", "allocations"), True
     )
+
+
+async def test_census_reads_back_milestones_that_stand_completed(psa: Psa, do: Act, project: str) -> None:
+    done, turned, planned = (do("add_milestone", workspace=project, title=title) for title in "ABC")
+    for story in (done, turned):
+        do("complete_milestone", story=story["id"])
+    do("reopen_milestone", story=turned["id"])
+    async with psa() as opened:
+        assert opened.census is not None
+        rows = [row async for row in opened.census.rows("milestone", date(2026, 10, 1), date(2026, 10, 31))]
+    assert [(row.key, row.status) for row in rows] == [(f"psa:{done['id']}", "achieved")]
+    assert planned["id"] not in {row.remote_id for row in rows}

@@ -15,6 +15,7 @@ from isthmus.cli.commands.events import event
 from isthmus.cli.commands.exceptions import exception
 from isthmus.cli.commands.lanes import lane, shadow
 from isthmus.cli.commands.notify import notify
+from isthmus.cli.commands.reconcile import reconcile
 
 __all__ = ["app"]
 
@@ -40,5 +41,6 @@ for group in (
     db,
     api,
     notify,
+    reconcile,
 ):
     app.command(group)

@@ -5,9 +5,9 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from isthmus.cli.output import Format
+from isthmus.cli.output import Format, Sheet
 
-__all__ = ["ConfigDir", "DryRun", "Limit", "Offline", "Output", "Reason"]
+__all__ = ["ConfigDir", "DryRun", "Limit", "Offline", "Output", "Reason", "SheetOutput"]
 
 ConfigDir = Annotated[
     Path | None,
@@ -17,6 +17,7 @@ ConfigDir = Annotated[
     ),
 ]
 Output = Annotated[Format, Parameter(name=["--output", "-o"], help="table, json or jsonl.")]
+SheetOutput = Annotated[Sheet, Parameter(name=["--output", "-o"], help="table, csv, json or jsonl.")]
 Offline = Annotated[
     bool, Parameter(negative=(), help="Read the store of a daemon that does not run, under its lock.")
 ]

@@ -26,3 +26,7 @@ ORDER BY r.lane;
 -- The highest revision of a business key that a lane has delivered.
 SELECT max(l.revision) FROM log AS l CROSS JOIN receipts AS r ON r.lane = :lane AND r.seq = l.seq
 WHERE l.subject = :subject AND (:noun IS NULL OR substr(l.type, 1, length(:noun)) = :noun);
+
+-- name: receipts_after
+-- Receipts of one lane behind an event, for a comparison that reads them beside the log.
+SELECT seq, remote_id, detail FROM receipts WHERE lane = :lane AND seq > :after ORDER BY seq LIMIT :limit;
