@@ -80,6 +80,7 @@ async def test_a_mail_reaches_every_mailbox_and_says_that_no_person_wrote_it() -
         answer = await mailer(mta.port).send(notice(), NOW)
         await mailer(mta.port).send(notice(), NOW)
     assert answer == f"127.0.0.1:{mta.port} took it"
+    assert mta.commands[0] == "ehlo acme.example"
     rcpt = [command for command in mta.commands if command.startswith("rcpt")]
     assert rcpt[:2] == ["rcpt TO:<ar@example.com>", "rcpt TO:<boss@example.com>"]
     first, again = mta.mails

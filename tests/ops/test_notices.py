@@ -154,7 +154,7 @@ def test_what_an_owner_is_told(
     assert Hour().passes(how_long, items).said == said
 
 
-def test_mutant_a_message_per_look_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_mutant_a_message_per_look_is_noticed() -> None:
     impatient = msgspec.structs.replace(RULES, every=timedelta(0))
     assert len(Hour(impatient).passes(HOURS, growing).said) > 2
 

@@ -33,7 +33,7 @@ def composed(notice: Notice, sender: str, to: Sequence[str]) -> EmailMessage:
     mail["To"] = ", ".join(to)
     mail["Subject"] = heading(notice)
     mail["Date"] = format_datetime(notice.made_at)
-    mail["Message-ID"] = f"<{notice.id}@{sender.rpartition('@')[2]}>"
+    mail["Message-ID"] = f"<{notice.id}@{_domain(sender)}>"
     mail["Auto-Submitted"] = "auto-generated"
     mail.set_content(text(notice))
     return mail
@@ -63,8 +63,10 @@ class Mail(Channel):
     def _hand_over(self, mail: EmailMessage) -> str:
         """In a thread: the whole conversation."""
         place = f"{self._host}:{self._port}"
+        # Left out, our own name is asked of the resolver, which may be what is down.
+        name = _domain(self._sender)
         try:
-            with smtplib.SMTP(self._host, self._port, timeout=STEP_S) as server:
+            with smtplib.SMTP(self._host, self._port, local_hostname=name, timeout=STEP_S) as server:
                 refused = server.send_message(mail, self._sender, list(self._to))
         except smtplib.SMTPRecipientsRefused as error:
             codes = sorted({str(code) for code, _ in error.recipients.values()})
@@ -78,3 +80,7 @@ class Mail(Channel):
         if refused:
             return f"{place} took it for {len(self._to) - len(refused)} of {len(self._to)} recipients"
         return f"{place} took it"
+
+
+def _domain(mailbox: str) -> str:
+    return mailbox.rpartition("@")[2]
