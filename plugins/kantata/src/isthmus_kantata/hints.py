@@ -50,7 +50,7 @@ class Hints:
 
     def _refuse(self, error: Fatal) -> None:
         self._refused = True
-        self._ctx.log.warning("no hints, every poll reads whole: %s", error)
+        self._ctx.log.warning("hints.refused", extra={"reason": str(error)})
 
     async def newest(self, stream: str) -> str | None:
         """A word for the newest events of a stream: another word, another event. None without a feed.
