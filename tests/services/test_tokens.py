@@ -57,7 +57,7 @@ async def test_a_token_of_a_megabyte_is_refused_and_never_breaks_anything(site: 
         except httpx.TransportError:
             pass  # it hung up while we were still sending
         else:
-            assert answer.status_code in (400, 401, 431)
+            assert answer.status_code == 431
     assert MAX_HEADER_BYTES < 1_000_000
     headers = [(b"authorization", b"Bearer " + b"a" * 1_000_000)]
     with pytest.raises(Problems, match="no token of ours"):

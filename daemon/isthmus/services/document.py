@@ -17,8 +17,8 @@ _REFS = "#/components/schemas/{name}"
 _KEY = {"type": "string", "minLength": 1, "maxLength": 400}
 _ABOUT = """Services of isthmus by business domain. What is submitted enters as canonical events, is on the
 disk before it is acknowledged, and counts once however often it is sent. Decimals are strings. Every answer
-that is no success is a problem (RFC 9457); decide by its `type`. A request whose headers exceed 16 KiB is
-turned away by the listener with 431."""
+that is no success is a problem (RFC 9457); decide by its `type`. A request whose headers far exceed 16 KiB
+is turned away by the listener with 431."""
 
 
 @cache
