@@ -1,10 +1,13 @@
 """Webhooks are signed so that the receivers' own library accepts them, and go nowhere else."""
 
+import ssl
 from base64 import b64encode
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import msgspec
 import pytest
+import trustme
 from standardwebhooks import Webhook as Receiver
 from standardwebhooks import WebhookVerificationError
 
@@ -106,6 +109,19 @@ async def test_410_says_that_no_more_are_wanted() -> None:
     async with peer(says(reply(410))) as receiver:
         with pytest.raises(Gone, match="410"):
             await Webhook(receiver.url, Secret(NEW)).send(notice(), datetime.now(UTC))
+
+
+async def test_the_firms_own_authority_is_trusted_where_it_is_named(tmp_path: Path) -> None:
+    authority, context = trustme.CA(), ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    async with peer(says(reply()), tls=context) as receiver:
+        assert receiver.url.startswith("https://")
+        with pytest.raises(NotTaken, match="no connection"):
+            await Webhook(receiver.url, Secret(NEW)).send(notice(), datetime.now(UTC))
+        assert receiver.heard == []
+        trusting = Webhook(receiver.url, Secret(NEW), ca_file=tmp_path / "ca.pem")
+        assert await trusting.send(notice(), datetime.now(UTC)) == "it answered 200"
 
 
 async def test_the_path_of_an_address_is_in_no_error() -> None:

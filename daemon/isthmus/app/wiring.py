@@ -103,7 +103,7 @@ def _owner(name: str, given: NotifyConfig, mail: MailConfig) -> Owner:
     if given.email:
         channels.append(Mail(given.email, host=mail.host, port=mail.port, sender=mail.sender))
     if given.webhook is not None and given.secret is not None:
-        channels.append(Webhook(given.webhook, given.secret))
+        channels.append(Webhook(given.webhook, given.secret, ca_file=given.ca_file))
     quiet = None
     if given.quiet is not None:
         begins, _, ends = given.quiet.partition("-")

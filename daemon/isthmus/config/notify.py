@@ -1,6 +1,7 @@
 """The settings of messages to owners: who is told over which ways, and the mail server."""
 
 import re
+from pathlib import Path
 from typing import Annotated
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -70,6 +71,8 @@ class NotifyConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     """An address that takes a signed POST."""
     secret: Secret | None = None
     """What the webhook is signed with: ``whsec_`` and base64, several words while it is changed."""
+    ca_file: Path | None = None
+    """PEM of the only authorities the webhook's certificate may come from, instead of the system's."""
     every_s: Annotated[float, Meta(ge=60, le=86_400)] = 900.0
     """How long news is gathered into one message, and the least time between two."""
     quiet: str | None = None

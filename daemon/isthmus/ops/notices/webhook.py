@@ -2,6 +2,7 @@
 
 from datetime import datetime
 from hashlib import sha256
+from pathlib import Path
 from urllib.parse import urlsplit
 
 from isthmus.ops.notices.channels import Channel, Gone, NotTaken
@@ -23,8 +24,11 @@ class Webhook(Channel):
 
     name = "webhook"
 
-    def __init__(self, url: str, secret: Secret) -> None:
+    def __init__(self, url: str, secret: Secret, *, ca_file: Path | None = None) -> None:
         """
+        Args:
+            ca_file: PEM of the only authorities to trust; None trusts the system's.
+
         Raises:
             ValueError: the secret has not the form of one.
         """
@@ -34,13 +38,13 @@ class Webhook(Channel):
         self._path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
         self._secret_path = parts.path
         self._keys = keys_of(secret)
+        self._limits = HttpLimits(deadline_s=DEADLINE_S, max_body_bytes=ANSWER_MAX, ca_file=ca_file)
 
     async def send(self, notice: Notice, now: datetime) -> str:
         content = body(notice)
         headers = {"content-type": "application/json", **signed(notice.id, now, content, self._keys)}
-        limits = HttpLimits(deadline_s=DEADLINE_S, max_body_bytes=ANSWER_MAX)
         try:
-            async with open_http(self._origin, limits=limits) as http:
+            async with open_http(self._origin, limits=self._limits) as http:
                 reply = await http.post(self._path, content=content, headers=headers)
         except Throttled as error:
             raise NotTaken(self._words(error), retry_after_s=error.retry_after_s) from error
