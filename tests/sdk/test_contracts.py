@@ -207,3 +207,14 @@ async def test_numbered_batches_have_no_gaps_and_never_change() -> None:
 async def test_blocking_work_past_its_deadline_leaves_doubt() -> None:
     with pytest.raises(Unsure, match=r"0\.05"):
         await FakeContext("erp").run_blocking(time.sleep, 0.5, deadline_s=0.05)
+
+
+def test_a_key_has_one_record_and_a_record_one_key() -> None:
+    """The daemon opens a work item for such a link; a test must not pass over it."""
+    context = FakeContext("erp")
+    context.keep(
+        [Link(kind="project", key="crm:1", remote_id="7"), Link(kind="project", key="crm:1", remote_id="7")]
+    )
+    for key, remote in (("crm:1", "8"), ("crm:2", "7")):
+        with pytest.raises(ValueError, match="the daemon would open a work item"):
+            context.keep([Link(kind="project", key=key, remote_id=remote)])

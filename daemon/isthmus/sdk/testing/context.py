@@ -26,8 +26,13 @@ class _Crosswalk(Crosswalk):
 
     def add(self, links: Sequence[Link]) -> None:
         for link in links:
-            self._remote[link.kind, link.key] = link.remote_id
-            self._key[link.kind, link.remote_id] = link.key
+            remote = self._remote.setdefault((link.kind, link.key), link.remote_id)
+            key = self._key.setdefault((link.kind, link.remote_id), link.key)
+            if (key, remote) != (link.key, link.remote_id):
+                raise ValueError(
+                    f"{link.kind} {link.key} is {remote}, and {link.remote_id} is {key}: "
+                    "the daemon would open a work item for this link"
+                )
 
     async def remote_id(self, kind: str, key: str) -> str | None:
         return self._remote.get((kind, key))
@@ -66,7 +71,8 @@ class _Sequences(Sequences):
 class FakeContext(Context):
     """Open a connector with this in a test.
 
-    ``keep`` does with links what the daemon does when it records a page or a receipt.
+    ``keep`` does with links what the daemon does when it records a page or a receipt; it raises `ValueError`
+    where the daemon would open a work item, since a key has one record and a record one key.
 
     Args:
         transport: Where HTTP goes instead of a socket: ``httpx.ASGITransport(simulator.app())`` for a peer in
