@@ -4,7 +4,13 @@ import json
 import signal
 from pathlib import Path
 
-from tests.app.rig import ACME, Daemon, cli, write_site
+from tests.app.rig import ACME, Daemon, write_site
+from tests.cli.inside import Done, isthmus
+
+
+def cli(config: Path, *arguments: str) -> Done:
+    return isthmus(*arguments, ISTHMUS_CONFIG=str(config), COLUMNS="100")
+
 
 MATCHING = ACME.replace("import Connector,", "import Candidate, Connector,").replace(
     "        async def deliver(self",
@@ -66,7 +72,7 @@ def test_the_stage_is_edited_the_lane_stands_still_and_goes_live_by_one_command(
 
 def _when_decided(config: Path) -> dict[str, list[dict[str, object]]]:
     """The report, as soon as the lane has decided something."""
-    for _ in range(50):
+    for _ in range(400):
         done = cli(config, "shadow", "report", "--output", "json")
         (report,) = json.loads(done.stdout)
         if report["lines"]:

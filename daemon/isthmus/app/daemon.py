@@ -19,6 +19,7 @@ from isthmus.app.context import DaemonContext
 from isthmus.app.gates import ChargeGate, wake_when_opened
 from isthmus.app.misfits import misfits
 from isthmus.app.parking import StoreParking
+from isthmus.app.pausing import Pausing
 from isthmus.app.reconciler import NAME as RECONCILER
 from isthmus.app.reconciler import Reconciler
 from isthmus.app.recorder import CONFIRMED, record_configuration
@@ -138,6 +139,7 @@ class Daemon:
         self._settings = settings
         self.connector_actors = {instance: self._connector(instance) for instance in config.connectors}
         self.lane_actors = {name: self._lane(name) for name in self.lanes}
+        self.pausing = Pausing(self.store, self.lane_actors, now)
 
     def _connector(self, instance: str) -> ConnectorActor:
         given = self.config.connectors[instance]
@@ -215,6 +217,7 @@ class Daemon:
             StoreFailed: the disk or the file cannot be trusted; the process must end at once.
         """
         await self.parking.forget_all()
+        await self.pausing.recall()
         at = self.now()
         await wait_out(
             StoreFull,

@@ -37,7 +37,8 @@ class StoreParking(Parking):
         at = self._now()
 
         def unit(tx: Tx) -> None:
-            lanes.park(tx, actor, reason, "supervisor", at)
+            if not _paused(tx, actor):
+                lanes.park(tx, actor, reason, "supervisor", at)
             audit.append(tx, "supervisor", "park", {"actor": actor, "reason": reason}, at)
 
         # A full disk must not turn one parked actor into a dead daemon.
@@ -55,7 +56,8 @@ class StoreParking(Parking):
         at = self._now()
 
         def unit(tx: Tx) -> None:
-            lanes.resume(tx, actor, by, at)
+            if not _paused(tx, actor):
+                lanes.resume(tx, actor, by, at)
             audit.append(tx, by, "resume", {"actor": actor, "reason": why}, at)
 
         await self._store.write(unit)
@@ -75,3 +77,9 @@ class StoreParking(Parking):
                     lanes.resume(tx, state.lane, "start", at)
 
         await self._store.write(unit)
+
+
+def _paused(tx: Tx, actor: str) -> bool:
+    """What a person stopped stays stopped, whatever else becomes of it."""
+    known = lanes.get(tx, actor)
+    return known is not None and known.state == "paused"

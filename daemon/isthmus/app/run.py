@@ -138,6 +138,8 @@ async def run(bound: Bound, *, told: Callable[[str], None] = lambda line: None) 
                 kinds_of=lambda lane: daemon.lanes[lane].kinds if lane in daemon.lanes else None,
                 shadows=daemon.shadows,
                 pairs=daemon.reconciler,
+                pause=daemon.pausing.pause,
+                unpause=daemon.pausing.resume,
             )
             told(f"admin {await nursery.start(serve, admin_app(daemon.desk, acts), config.daemon.socket)}")
             if config.services is not None:

@@ -38,6 +38,8 @@ class LaneLine(msgspec.Struct, frozen=True, kw_only=True):
     lane: str
     connector: str
     state: str
+    reason: str
+    """Why it stands still, and who stopped it if somebody did."""
     mode: str
     stage: str
     owed: int
@@ -111,11 +113,13 @@ async def status(daemon: Daemon, version: str, quarantined: dict[str, str]) -> S
     lanes = []
     for name, lane in daemon.lanes.items():
         rows = books.deliveries.get(name, {})
+        paused = None if name in reasons else daemon.lane_actors[name].paused
         lanes.append(
             LaneLine(
                 lane=name,
                 connector=lane.instance,
-                state=state_of(name),
+                state="paused" if paused else state_of(name),
+                reason=reasons.get(name) or paused or "",
                 mode=lane.mode,
                 stage=lane.stage,
                 owed=owed(daemon, name, books),

@@ -75,6 +75,8 @@ class LaneActor:
         self._watch = watch or LaneWatch()
         self._gate = gate
         self._confirms = confirms
+        self.paused: str | None = None
+        """Why a person stopped it; None while it may call. What it owes stays owed."""
         self._window = Window(0)
         self._holds = lane.window
         self._settled_before: set[int] = set()
@@ -105,6 +107,15 @@ class LaneActor:
             position: Where the lane stands in the store; it counts until the actor has read on from there.
         """
         return len(self._window) + max(0, log_head - max(self._window.head, position))
+
+    def pause(self, reason: str) -> None:
+        """Begin no more calls; those in hand are finished."""
+        self.paused = reason
+
+    def unpause(self) -> None:
+        """Go on from where it stood."""
+        self.paused = None
+        self._bell.ring()
 
     def abandon(self) -> None:
         """Stop waiting for calls in flight; their intents tell the next start to look them up."""
@@ -261,6 +272,8 @@ class LaneActor:
     def _launch(self, nursery: trio.Nursery) -> datetime | None:
         """Start as many calls as the peer allows; returns when to ask it again."""
         while True:
+            if self.paused is not None:
+                return None
             now = self._now()
             sink = self._sink()
             allowed, again_at = self._peer.calls_allowed(now, self._calls, self._wanted())

@@ -7,7 +7,7 @@ user comes in the header ``x-isthmus-user`` and lands in the audit trail.
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import date
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, Protocol, TypeVar
 
 import msgspec
 from starlette.applications import Starlette
@@ -37,6 +37,7 @@ __all__ = [
     "ExceptionOrder",
     "ExceptionQuery",
     "GoLiveOrder",
+    "LaneOrder",
     "LogQuery",
     "NotifyOrder",
     "OneOrder",
@@ -190,6 +191,19 @@ class GoLiveOrder(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     dry_run: bool = False
 
 
+class LaneOrder(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Stop a lane, or let it go on."""
+
+    lane: str
+    why: str = ""
+
+
+class PauseAct(Protocol):
+    """An act about one lane."""
+
+    async def __call__(self, name: str, *, by: str, why: str) -> None: ...
+
+
 class Acts(msgspec.Struct, frozen=True, kw_only=True):
     """What only the running daemon can do or say."""
 
@@ -201,6 +215,8 @@ class Acts(msgspec.Struct, frozen=True, kw_only=True):
     kinds_of: Callable[[str], frozenset[str] | None]
     """What a lane takes; None for no such lane."""
     shadows: Shadows
+    pause: PauseAct
+    unpause: PauseAct
     notify_test: Callable[[str, str], Awaitable[Sequence[object] | None]]
     """Owner, who; what the peers answered, None for somebody who is not told."""
     pairs: Reconciliation
@@ -372,6 +388,16 @@ def admin_app(desk: Desk, acts: Acts) -> ASGIApp:
             await acts.resume(order.lane, who, f"gone live: {order.why}")
         return done
 
+    async def pause(request: Request) -> object:
+        order = await _order(request, LaneOrder)
+        await acts.pause(order.lane, by=_who(request), why=order.why)
+        return {"paused": order.lane}
+
+    async def unpause(request: Request) -> object:
+        order = await _order(request, LaneOrder)
+        await acts.unpause(order.lane, by=_who(request), why=order.why)
+        return {"resumed": order.lane}
+
     async def resume(request: Request) -> object:
         order = await _order(request, ResumeOrder)
         if not await acts.resume(order.actor, _who(request), order.why):
@@ -422,6 +448,8 @@ def admin_app(desk: Desk, acts: Acts) -> ASGIApp:
         ("POST", "/v1/cursors/rewind", rewind),
         ("GET", "/v1/shadow/{lane}", shadow_report),
         ("POST", "/v1/lanes/go-live", go_live),
+        ("POST", "/v1/lanes/pause", pause),
+        ("POST", "/v1/lanes/resume", unpause),
         ("POST", "/v1/resume", resume),
         ("POST", "/v1/notify/test", notify_test),
         ("POST", "/v1/poll", poll),

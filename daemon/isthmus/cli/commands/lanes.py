@@ -1,5 +1,6 @@
 """`isthmus lane` and `isthmus shadow`."""
 
+from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import quote
 
@@ -12,7 +13,7 @@ from isthmus.cli.output import Format, say, show, show_one
 
 __all__ = ["lane", "shadow"]
 
-lane = App(name="lane", help="Lanes: list, show, and let one that was in shadow go live.")
+lane = App(name="lane", help="Lanes: list, show, pause, resume, go live after a shadow.")
 shadow = App(name="shadow", help="What lanes in shadow decided, beside what is in the other system.")
 
 PATIENCE_S = 900.0
@@ -52,6 +53,32 @@ def lane_show(name: str, *, config: ConfigDir = None, output: Output = "table") 
     if not found:
         raise Leave(USAGE, f"no delivery lane {name!r} that is not off; 'isthmus lane list' shows the lanes")
     show_one(found[0], output)
+
+
+@lane.command(name="pause")
+def lane_pause(name: str, *, reason: Reason = "", config: ConfigDir = None) -> None:
+    """Begin no more deliveries of one lane, over restarts too; what it owes stays owed, calls in hand end.
+
+    Example: isthmus lane pause erp --reason "the ledger is being moved"
+    """
+    _order("pause", name, reason, config)
+    say(f"{name} is paused; 'isthmus lane resume {name}' lets it go on")
+
+
+@lane.command(name="resume")
+def lane_resume(name: str, *, reason: Reason = "", config: ConfigDir = None) -> None:
+    """Let a lane that was paused go on from where it stood.
+
+    Example: isthmus lane resume erp --reason "the ledger was moved"
+    """
+    _order("resume", name, reason, config)
+    say(f"{name} goes on")
+
+
+def _order(act: str, name: str, reason: str, config: Path | None) -> None:
+    if not reason:
+        raise Leave(USAGE, "say why with --reason; it lands in the audit trail")
+    ask("POST", f"/v1/lanes/{act}", config, order={"lane": name, "why": reason})
 
 
 @lane.command(name="go-live")
@@ -122,7 +149,7 @@ def shadow_report(
     return PROBLEMS if wrong else 0
 
 
-def _in_shadow(config: ConfigDir) -> list[str]:
+def _in_shadow(config: Path | None) -> list[str]:
     lanes = ask("GET", "/v1/status", config)["lanes"]
     found = [each["lane"] for each in lanes if each["stage"] == "shadow" or each["shadowed"]]
     if not found:
