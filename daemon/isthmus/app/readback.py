@@ -5,6 +5,7 @@ matter of timing.
 """
 
 import hashlib
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
@@ -24,6 +25,8 @@ from isthmus.sdk.errors import ConnectorError
 from isthmus.store import crosswalk, deliveries, lanes, receipts, reconciliations
 from isthmus.store import log as event_log
 from isthmus.store.face import Store, Tx
+
+log = logging.getLogger(__name__)
 
 __all__ = ["LINKS", "Pair", "ReadBack", "fingerprint"]
 
@@ -127,6 +130,10 @@ class ReadBack:
             raise ConnectorError(f"{instance} has not told all it holds within {LISTENS_S:g} s") from error
         except ConnectorError as error:
             raise ConnectorError(f"{instance}: {error}") from error
+        except Exception as error:
+            # A connector's bug is told like its peer's refusal: the other pairs are compared all the same.
+            log.exception("reconcile.census_broke", extra={"connector": instance})
+            raise ConnectorError(f"{instance} broke while it was read back: {error!r}") from error
         return [row for row in rows if entity is None or row.entity in (None, entity)]
 
     def _census(self, instance: str, kind: str) -> Census:
@@ -215,19 +222,15 @@ class _Road:
         if event.kind not in lane.kinds or (lane.entities is not None and event.entity not in lane.entities):
             return None
         stuck = self._stuck.get(told.seq)
-        if told.seq in self._done and (stuck is None or stuck.state != "dead"):
-            remote_id, detail = self._done[told.seq]
-            standing: Standing = "not_sent" if remote_id == NOT_SENT else "there"
-            return Landed(lane=lane.name, standing=standing, words=detail or remote_id, remote_id=remote_id)
-        if stuck is None:
+        if stuck is not None:  # also what was delivered once and is sent again
+            stands: Mapping[str, Standing] = {"dead": "dead_letter", "in_doubt": "in_doubt"}
+            words = f"lane {lane.name}: {stuck.error_text or stuck.state}"
+            return Landed(lane=lane.name, standing=stands.get(stuck.state, "in_flight"), words=words)
+        if told.seq not in self._done:
             return Landed(lane=lane.name, standing="in_flight", words=f"lane {lane.name} has not sent it yet")
-        words = f"lane {lane.name}: {stuck.error_text or stuck.state}"
-        match stuck.state:
-            case "dead":
-                return Landed(lane=lane.name, standing="dead_letter", words=words)
-            case "in_doubt":
-                return Landed(lane=lane.name, standing="in_doubt", words=words)
-        return Landed(lane=lane.name, standing="in_flight", words=words)
+        remote_id, detail = self._done[told.seq]
+        standing: Standing = "not_sent" if remote_id == NOT_SENT else "there"
+        return Landed(lane=lane.name, standing=standing, words=detail or remote_id, remote_id=remote_id)
 
 
 def _read_so_far(tx: Tx, names: Sequence[str]) -> int:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["ConnectorLine", "LaneLine", "ProcessLine", "Status", "status"]
 
 
-INNER_ACTORS = ("snapshots", "unbilled", "planner-lag", "teller")
+INNER_ACTORS = ("snapshots", "unbilled", "planner-lag", "reconcile")
 """Actors that are neither a connector nor a lane, and so have no line of their own."""
 
 
