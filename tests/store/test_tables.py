@@ -163,14 +163,13 @@ async def test_a_position_moves_forward_only(store: Store) -> None:
 
 async def test_a_parked_lane_says_why_and_who_let_it_run_again(store: Store) -> None:
     def unit(tx: Tx) -> None:
-        lanes.set_stage(tx, "erp", "shadow", "ada", NOW)
         lanes.park(tx, "erp", "key revoked", "supervisor", NOW)
 
     await store.write(unit)
-    parked = lanes.LaneState("erp", "shadow", "parked", "key revoked", "supervisor", NOW)
+    parked = lanes.LaneState("erp", "parked", "key revoked", "supervisor", NOW)
     assert await store.read(lambda tx: lanes.get(tx, "erp")) == parked
     await store.write(lambda tx: lanes.resume(tx, "erp", "ada", LATER))
-    running = lanes.LaneState("erp", "shadow", "running", "", "ada", LATER)
+    running = lanes.LaneState("erp", "running", "", "ada", LATER)
     assert await store.read(lanes.listing) == [running]
     assert await store.read(lambda tx: lanes.get(tx, "crm")) is None
 

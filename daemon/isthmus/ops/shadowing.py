@@ -153,30 +153,15 @@ class Shadows:
             fates = []
             for start in range(0, len(lines), PAGE):
                 part = lines[start : start + PAGE]
-                fates += await self._store.write(
-                    lambda tx, part=part: [
-                        _settle(tx, lane, each, send_missing, by, why, at) for each in part
-                    ]  # type: ignore[misc]
-                )
-        done = GoneLive(
-            report=_bare(report),
-            adopted=fates.count("adopted"),
-            exceptions=fates.count("exception"),
-            owed=fates.count("owed"),
-            dry_run=dry_run,
-        )
-        if not dry_run:
-            detail = {
-                "lane": name,
-                "counts": report.counts,
-                "adopted": done.adopted,
-                "exceptions": done.exceptions,
-                "owed": done.owed,
-                "send_missing": send_missing,
-                "reason": why,
-            }
-            await self._store.write(lambda tx: audit.append(tx, by, "lane.go-live", detail, at))
-        return done
+
+                def unit(tx: Tx, part: Sequence[Line] = part) -> list[shadows.Outcome | None]:
+                    ended = [_settle(tx, lane, each, send_missing, by, why, at) for each in part]
+                    said = {"lane": name, "send_missing": send_missing, "reason": why, **_counted(ended)}
+                    audit.append(tx, by, "lane.go-live", said, at)
+                    return ended
+
+                fates += await self._store.write(unit)
+        return GoneLive(report=_bare(report), dry_run=dry_run, **_counted(fates))
 
     def _lane(self, name: str) -> Lane:
         if name not in self._lanes:
@@ -190,6 +175,15 @@ class Shadows:
         if not peer.may_be_asked(self._now()):
             raise Refused(f"connector {lane.instance} rests or is paused; 'isthmus status' says until when")
         return peer.opened.sink
+
+
+def _counted(fates: Sequence[shadows.Outcome | None]) -> dict[str, int]:
+    """How many were adopted, left to a person, and sent."""
+    return {
+        "adopted": fates.count("adopted"),
+        "exceptions": fates.count("exception"),
+        "owed": fates.count("owed"),
+    }
 
 
 def _bare(report: ShadowReport) -> ShadowReport:

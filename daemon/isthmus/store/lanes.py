@@ -8,7 +8,6 @@ import msgspec
 from isthmus.store.face import Row, Tx
 from isthmus.store.instants import from_text
 
-Stage = Literal["off", "shadow", "live"]
 State = Literal["running", "paused", "parked"]
 
 
@@ -16,7 +15,6 @@ class LaneState(msgspec.Struct, frozen=True):
     """What was decided about a lane, by whom and why."""
 
     lane: str
-    stage: Stage
     state: State
     reason: str
     by: str
@@ -42,7 +40,7 @@ def positions(tx: Tx) -> dict[str, int]:
 
 
 def get(tx: Tx, lane: str) -> LaneState | None:
-    """None for a lane nobody has decided about: it is live and running."""
+    """None for a lane nobody has decided about: it is running."""
     row = tx.one("lane_get", lane=lane)
     return None if row is None else _state(row)
 
@@ -66,11 +64,6 @@ def resume(tx: Tx, lane: str, by: str, now: datetime) -> None:
     tx.run("lane_set_state", lane=lane, state="running", reason="", by=by, now=now)
 
 
-def set_stage(tx: Tx, lane: str, stage: Stage, by: str, now: datetime) -> None:
-    """Off, shadow (decide and record, send nothing) or live."""
-    tx.run("lane_set_stage", lane=lane, stage=stage, by=by, now=now)
-
-
 def _state(row: Row) -> LaneState:
-    lane, stage, state, reason, by, at = row
-    return LaneState(lane, stage, state, reason, by, from_text(at))
+    lane, state, reason, by, at = row
+    return LaneState(lane, state, reason, by, from_text(at))

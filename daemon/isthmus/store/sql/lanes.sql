@@ -12,12 +12,12 @@ ON CONFLICT (lane) DO UPDATE SET seq = excluded.seq WHERE excluded.seq > positio
 SELECT lane, seq FROM positions ORDER BY lane;
 
 -- name: lane_get
--- Stage and state of a lane.
-SELECT lane, stage, state, reason, changed_by, changed_at FROM lanes WHERE lane = :lane;
+-- The state of a lane. Its stage is said in the configuration alone; the column is not used.
+SELECT lane, state, reason, changed_by, changed_at FROM lanes WHERE lane = :lane;
 
 -- name: lanes_all
--- Stage and state of every lane; a handful of rows.
-SELECT lane, stage, state, reason, changed_by, changed_at FROM lanes ORDER BY lane;
+-- The state of every lane; a handful of rows.
+SELECT lane, state, reason, changed_by, changed_at FROM lanes ORDER BY lane;
 
 -- name: lane_set_state
 -- Run, pause or park a lane, and say why and who.
@@ -25,9 +25,3 @@ INSERT INTO lanes (lane, state, reason, changed_by, changed_at)
 VALUES (:lane, :state, :reason, :by, :now)
 ON CONFLICT (lane) DO UPDATE SET state = excluded.state, reason = excluded.reason,
   changed_by = excluded.changed_by, changed_at = excluded.changed_at;
-
--- name: lane_set_stage
--- Off, shadow or live.
-INSERT INTO lanes (lane, stage, changed_by, changed_at) VALUES (:lane, :stage, :by, :now)
-ON CONFLICT (lane) DO UPDATE SET stage = excluded.stage, changed_by = excluded.changed_by,
-  changed_at = excluded.changed_at;
