@@ -115,6 +115,27 @@ def test_what_does_not_stand_on_the_right_is_judged_by_its_way(
     assert causes(books) == found
 
 
+@pytest.mark.parametrize(
+    ("status", "there", "agrees"),
+    [
+        pytest.param("paid", "paid", True, id="the same"),
+        pytest.param("paid", "", True, id="a ledger that does not say"),
+        pytest.param("paid", "released", False, id="a payment that is not there"),
+        pytest.param("voided", "voided", True, id="voided, whatever total is left"),
+        pytest.param("voided", None, True, id="voided, and not shown any more"),
+        pytest.param(None, "billed", True, id="a state that nobody expects anything of"),
+        pytest.param(None, "voided", False, id="voided behind our back"),
+    ],
+)
+def test_states_agree_or_do_not(status: str | None, there: str | None, agrees: bool) -> None:
+    books = clean("right", 1)
+    (key, expected), *_ = books.expected.items()
+    books.expected = {key: replace(expected, figures=replace(expected.figures, status=status))}
+    zero = Decimal(0) if there == "voided" and status == "voided" else books.rows[0].amount
+    books.rows = [] if there is None else [replace(books.rows[0], status=there, amount=zero)]
+    assert [cause for cause, *_ in causes(books)] == ([] if agrees else ["status"])
+
+
 def causes(books: Books) -> list[tuple[str, ...]]:
     return [(each.kind, each.cause, each.state) for each in books.compared().differences]
 
@@ -165,7 +186,7 @@ def forgets_the_absent(key: str, kind: str, cause: str, *rest: Any, **more: Any)
 
 
 @pytest.mark.parametrize("keeps", [forgets_doubles, forgets_strangers, forgets_the_absent])
-def test_a_comparison_that_overlooks_something_is_found_out(
+def test_mutant_a_comparison_that_overlooks_something_is_found_out(
     keeps: Callable[..., bool], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = comparing._Judge._add
@@ -180,7 +201,7 @@ def test_a_comparison_that_overlooks_something_is_found_out(
     assert told(books.compared().differences) != wanted
 
 
-def test_a_comparison_that_rounds_to_whole_units_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_mutant_a_comparison_that_rounds_to_whole_units_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
     books = clean("right", 200)
     wanted = planted(books, 50)
     rounding = replace(BOUNDS, tolerance=Decimal("0.50"))

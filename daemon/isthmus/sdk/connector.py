@@ -241,7 +241,7 @@ class CensusRow(msgspec.Struct, frozen=True, kw_only=True):
     remote_id: str
     status: str
     """In small letters; ``unreadable`` where nobody can say, ``voided`` where it no longer counts,
-    ``pending`` or ``rejected`` where it does not count yet."""
+    ``pending`` or ``rejected`` where it does not count yet; empty where the peer does not say."""
     amount: Decimal | None = None
     currency: str | None = None
     quantity: Decimal | None = None

@@ -90,13 +90,16 @@ class TableCensus(Census):
             amount=exact(amount, row.currency),
             currency=row.currency,
             quantity=row.quantity,
+            on=row.posting_on,
         )
 
     def _invoice(self, row: Any) -> CensusRow:
+        """Without a status: payments are rows of their own, and are not counted here."""
         return CensusRow(
             key=self._ctx.key(row.ref),
             remote_id=row.ref,
-            status="released",
+            status="",
             amount=exact(row.amount, row.currency),
             currency=row.currency,
+            on=row.issued_on,
         )
