@@ -9,6 +9,7 @@ import pytest
 
 from isthmus.delivery.compare import Line
 from isthmus.delivery.lane import Lane
+from isthmus.events import ChargeDetermined
 from isthmus.ops import shadowing
 from isthmus.ops.errors import Refused
 from isthmus.ops.selection import Selection
@@ -176,6 +177,30 @@ async def test_what_has_another_record_beside_it_is_not_retried_in_bulk() -> Non
         await here.desk.work.retry(Selection(ids=[beside_one.id]), by="fin", why="theirs was deleted")
         await here.run_until_read("live")
         assert here.bills() == len(records) + 2
+
+
+async def test_a_reversal_goes_for_what_was_adopted_and_waits_behind_what_was_not() -> None:
+    def back(key: str) -> ChargeDetermined:
+        return charge(
+            f"{key}r",
+            amount=Decimal("-1200.00"),
+            reverses=key,
+            origin_key=f"psa:{key}",
+            origin_revision=2,
+            **day(key),
+        )
+
+    async with beside() as here:
+        records = await planted(here)
+        await here.run_until_read("shadow")
+        await here.shadows("live").go_live(LANE, by="ada", why="agreed")
+        await here.tell(back("ch5"), back("ch8"))
+        await here.run_until_read("live")
+        assert here.bills() == len(records) + 1
+        linked = await here.store.read(lambda tx: crosswalk.remote(tx, "charge", "ch5r", INSTANCE))
+        assert linked == f"timeBill/{len(records) + 1}"
+        states = await here.store.read(deliveries.counts)
+        assert states == {(LANE, "in_doubt"): 4, (LANE, "blocked"): 1}
 
 
 async def test_a_charge_taken_back_before_anybody_posted_it_asks_for_nothing() -> None:
