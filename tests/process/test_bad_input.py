@@ -106,6 +106,16 @@ def refusal(fact: dict[str, Any]) -> str:
         pytest.param(
             contract(T, T), "lines must have names of their own; T stands twice", id="two lines, one name"
         ),
+        pytest.param(
+            contract({**T, "cap_amout": "1000.00"}),
+            "unknown field `cap_amout` - at `$.lines[0]`",
+            id="a misspelt cap, which would be no cap",
+        ),
+        pytest.param(
+            contract({**M, "milestones": [{**M["milestones"][0], "advanced": True}]}),  # type: ignore[dict-item]
+            "unknown field `advanced` - at `$.lines[0].milestones[0]`",
+            id="a field no milestone has",
+        ),
         pytest.param(contract({**T, "model": "barter"}), "$.lines[", id="a model nobody knows"),
         pytest.param(contract({**T, "overage": "ask"}), "$.lines[", id="a policy nobody knows"),
         pytest.param(

@@ -230,7 +230,7 @@ async def test_what_is_refused_is_refused_in_the_words_of_a_file_of_facts(
             "amendContract",
             {"lines": [{**TERMS["lines"][0], "cap_amout": "1.00"}]},
             "/lines/0/cap_amout",
-            "no such field",
+            "unknown field",
             id="a misspelt cap inside a line",
         ),
         pytest.param(

@@ -15,8 +15,11 @@ PeriodPolicy = Literal["hold", "next_open"]
 _HUNDREDTH = Decimal("0.01")
 
 
-class Line(msgspec.Struct, frozen=True, kw_only=True, tag_field="model"):
-    """What every contract line has: its name, the services it takes, its accounting dimensions."""
+class Line(msgspec.Struct, frozen=True, kw_only=True, tag_field="model", forbid_unknown_fields=True):
+    """What every contract line has: its name, the services it takes, its accounting dimensions.
+
+    A field that no line has is refused, not passed over: a misspelt cap would be no cap.
+    """
 
     line: str
     services: list[str] | None = None
@@ -54,7 +57,7 @@ class TimeAndMaterials(Line, frozen=True, kw_only=True, tag="time_and_materials"
             _hundredths(self.line, field, getattr(self, field))
 
 
-class MilestoneTerm(msgspec.Struct, frozen=True, kw_only=True):
+class MilestoneTerm(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One milestone and what is billed when it is achieved."""
 
     milestone: Key
@@ -77,7 +80,7 @@ class Milestones(Line, frozen=True, kw_only=True, tag="milestone"):
             _positive(self.line, f"milestones.{term.milestone}.amount", term.amount)
 
 
-class Installment(msgspec.Struct, frozen=True, kw_only=True):
+class Installment(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One part of a fixed fee and the day it is due."""
 
     key: str

@@ -31,7 +31,7 @@ from isthmus.services.intake import Order, Turned, take
 from isthmus.services.limits import RateLimit
 from isthmus.services.operations import OPERATIONS, PREFIX, Operation, TimeStatus
 from isthmus.services.problems import FieldError, Problems, problem_response
-from isthmus.services.submissions import Submission, strangers, submitter, whole
+from isthmus.services.submissions import Submission, submitter, whole
 from isthmus.store import crosswalk
 from isthmus.store import log as event_log
 from isthmus.store.errors import ReadTooLong, StoreBusy, StoreFailed, StoreFull
@@ -234,15 +234,9 @@ def _fact(body: bytes, shape: type[Submission], source: str, now: datetime) -> A
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise Problems("malformed", f"the body is no JSON: {str(error) or 'nested too deep'}") from error
     try:
-        submission = msgspec.convert(given, shape, dec_hook=decode_hook)
-        fact = submission.fact(source, now)
+        return msgspec.convert(given, shape, dec_hook=decode_hook).fact(source, now)
     except (msgspec.ValidationError, ValueError) as error:
         raise _invalid(error, shape) from error
-    strange = strangers(given, msgspec.to_builtins(submission))
-    if strange:
-        errors = [FieldError(pointer=place, detail="there is no such field") for place in strange]
-        raise Problems("invalid", f"there is no field {strange[0]}", errors=errors)
-    return fact
 
 
 def _query(request: Request, shape: type[msgspec.Struct]) -> msgspec.Struct:

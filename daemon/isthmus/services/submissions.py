@@ -1,6 +1,5 @@
 """What systems submit: the shapes of bodies, and the fact that each becomes."""
 
-from collections.abc import Mapping, Sequence
 from datetime import date, datetime
 from typing import Annotated, Any
 
@@ -21,7 +20,6 @@ __all__ = [
     "Submitted",
     "TimeSubmission",
     "TimeWithdrawal",
-    "strangers",
     "submitter",
     "whole",
 ]
@@ -198,19 +196,3 @@ def whole(value: Any) -> Any:
         case list():
             return [whole(each) for each in value]
     return value
-
-
-def strangers(given: object, understood: object, place: str = "") -> Sequence[str]:
-    """Pointers to fields of ``given`` that are not in ``understood``, which has every known one."""
-    match given, understood:
-        case Mapping(), Mapping():
-            known = {name: value for name, value in given.items() if name in understood}
-            missing = [f"{place}/{name}" for name in given if name not in understood]
-            inner = [
-                each for name in known for each in strangers(given[name], understood[name], f"{place}/{name}")
-            ]
-            return [*missing, *inner]
-        case list(), list():
-            pairs = enumerate(zip(given, understood, strict=False))
-            return [each for n, (a, b) in pairs for each in strangers(a, b, f"{place}/{n}")]
-    return []

@@ -29,7 +29,7 @@ class _Crosswalk(Crosswalk):
             remote = self._remote.setdefault((link.kind, link.key), link.remote_id)
             key = self._key.setdefault((link.kind, link.remote_id), link.key)
             if (key, remote) != (link.key, link.remote_id):
-                raise ValueError(
+                raise AssertionError(
                     f"{link.kind} {link.key} is {remote}, and {link.remote_id} is {key}: "
                     "the daemon would open a work item for this link"
                 )
@@ -71,8 +71,8 @@ class _Sequences(Sequences):
 class FakeContext(Context):
     """Open a connector with this in a test.
 
-    ``keep`` does with links what the daemon does when it records a page or a receipt; it raises `ValueError`
-    where the daemon would open a work item, since a key has one record and a record one key.
+    ``keep`` does with links what the daemon does when it records a page or a receipt. It raises
+    `AssertionError` where the daemon would open a work item: a key has one record, and a record one key.
 
     Args:
         transport: Where HTTP goes instead of a socket: ``httpx.ASGITransport(simulator.app())`` for a peer in
