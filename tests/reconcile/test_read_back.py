@@ -14,18 +14,20 @@ from isthmus.config import ReconcileConfig
 from isthmus.delivery.gate import NOT_SENT
 from isthmus.delivery.lane import Lane
 from isthmus.delivery.peer import Peer
+from isthmus.events import ChargePosted
 from isthmus.ops.desk import Desk
 from isthmus.ops.errors import NotFound, Refused
 from isthmus.ops.metrics import Metrics
 from isthmus.ops.reconciling import RunPage
+from isthmus.ops.workbench import Site
 from isthmus.sdk.connector import Census, CensusRow, Opened
 from isthmus.sdk.errors import Retryable
-from isthmus.store import audit, crosswalk, deliveries, receipts, reconciliations
+from isthmus.store import audit, crosswalk, deliveries, lanes, receipts, reconciliations
 from isthmus.store import log as event_log
 from isthmus.store.face import Store, Tx
 from isthmus.store.open import open_memory_store
 from tests.delivery.given import IN_VIRTUAL_TIME, now
-from tests.reconcile.test_known import approved, charge
+from tests.reconcile.test_known import HEAD, approved, charge
 
 NOW = datetime(2026, 11, 2, 5, tzinfo=UTC)
 LONG_AGO = NOW - timedelta(days=20)
@@ -216,6 +218,38 @@ async def test_only_people_correct_a_ledger(firm: Firm) -> None:
     assert (line.kind, line.amount) == ("amount", Decimal("25.00"))
     with pytest.raises(Refused, match="timeBill/7"):
         await firm.pairs.repair(line.id, by="dora", why="wrong", dry_run=False)
+
+
+async def test_a_month_with_drift_is_not_ready_to_be_closed_until_it_is_explained(firm: Firm) -> None:
+    await firm.told(delivered)
+    posted = ChargePosted(
+        **HEAD,
+        source="erp",
+        charge="billing:ch1",
+        system="erp",
+        remote_id="timeBill/7",
+        posted_on=date(2026, 10, 5),
+        amount=Decimal("375.00"),
+        currency="EUR",
+    )
+    await firm.store.write(lambda tx: event_log.append(tx, [posted], NOW))
+    await firm.store.write(lambda tx: lanes.advance(tx, "billing", 3))
+    desk = Desk(firm.store, now=lambda: NOW, site=Site(pairs={"pair": None}))
+    assert (await desk.close_report("2026-10")).ready
+    firm.erp.held = []
+    (found,) = (await firm.run()).differences
+    report = await desk.close_report("2026-10")
+    assert not report.ready
+    (line,) = report.lines
+    assert (line.what, line.cause, line.count, line.amounts) == (
+        "drift",
+        "pair",
+        1,
+        {"EUR": Decimal("375.00")},
+    )
+    assert (await desk.close_report("2026-09")).lines == [], "nobody compared September"
+    await firm.pairs.explain(found.id, by="dora", why="billed by hand")
+    assert (await desk.close_report("2026-10")).ready
 
 
 async def test_there_is_no_pair_of_another_name(firm: Firm) -> None:

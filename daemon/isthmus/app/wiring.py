@@ -86,6 +86,7 @@ def site(config: Config) -> Site:
     billing = [name for name, given in config.lanes.items() if given.process == "billing"]
     return Site(
         billing=billing[0] if billing else "billing",
+        pairs={name: pair.entity for name, pair in config.reconcile.items()},
         owners=config.control.owners,
         second_person_above=config.control.second_person_above,
         instances={name: str(given.connector) for name, given in lanes.items()},

@@ -59,9 +59,10 @@ class CloseLine(msgspec.Struct, frozen=True, kw_only=True):
     """One reason why a period is not ready."""
 
     what: str
-    """``undecided`` (billing has not read it), ``held`` (the rules keep it), ``unposted`` (no ERP has it)."""
+    """``undecided`` (billing has not read it), ``held`` (the rules keep it), ``unposted`` (no ERP has it),
+    ``drift`` (two systems do not agree)."""
     cause: str
-    """Of what is held, the reason; of what is unposted, how its delivery stands."""
+    """Of what is held, the reason; of what is unposted, how its delivery stands; of drift, the pair."""
     count: int
     hours: Decimal
     amounts: dict[str, Decimal]

@@ -14,9 +14,10 @@ import trio
 
 from isthmus.ops.books import Books, books
 from isthmus.ops.closing import KINDS as CLOSE_KINDS
-from isthmus.ops.closing import CloseReport, Closing
+from isthmus.ops.closing import CloseReport, Closing, month_of
 from isthmus.ops.errors import NotFound, Refused
 from isthmus.ops.explain import Explanation, explain
+from isthmus.ops.reconciling import drift_of
 from isthmus.ops.replaying import Replay, Wanted, replay_page
 from isthmus.ops.rewinding import CursorLine, Rewound, cursor_lines, rewind
 from isthmus.ops.story import Step, tell
@@ -340,7 +341,16 @@ class Desk:
 
         def unit(tx: Tx) -> CloseReport:
             settled = {seq: state for seq in closing.unposted if (state := _settled(tx, seq))}
-            return closing.report(upto=upto, billing=lanes.position(tx, billing), settled=settled, at=at)
+            report = closing.report(upto=upto, billing=lanes.position(tx, billing), settled=settled, at=at)
+            drift = [
+                line
+                for pair, owner in self._site.pairs.items()
+                if None in (owner, entity) or owner == entity
+                if (line := drift_of(tx, pair, *month_of(period))) is not None
+            ]
+            return msgspec.structs.replace(
+                report, ready=report.ready and not drift, lines=[*report.lines, *drift]
+            )
 
         return await self._store.read(unit)
 

@@ -7,10 +7,12 @@ from typing import Any, Protocol
 
 import msgspec
 
+from isthmus.ops.closing import EXAMPLES, CloseLine
 from isthmus.reconcile.compare import Difference, Figures
-from isthmus.store.reconciliations import Explanation, Found, Run
+from isthmus.store.face import Tx
+from isthmus.store.reconciliations import Explanation, Found, Run, explanations, found_by, runs
 
-__all__ = ["DifferenceLine", "Mended", "Reconciliation", "RunPage", "line_of", "page_of"]
+__all__ = ["DifferenceLine", "Mended", "Reconciliation", "RunPage", "drift_of", "line_of", "page_of"]
 
 
 class DifferenceLine(msgspec.Struct, frozen=True, kw_only=True):
@@ -142,4 +144,25 @@ def page_of(done: Run, found: Sequence[Found], explained: Mapping[str, Explanati
         amounts=amounts,
         error=done.error,
         differences=lines,
+    )
+
+
+def drift_of(tx: Tx, pair: str, first: date, last: date) -> CloseLine | None:
+    """What the newest comparison of these days found and nobody has explained; None for nothing."""
+    looked = (run for run in runs(tx, pair, whole=True) if run.since <= last and run.until >= first)
+    newest = next(looked, None)
+    if newest is None:
+        return None
+    page = page_of(newest, found_by(tx, newest.run), explanations(tx, pair))
+    open_ones = [line for line in page.differences if line.state == "drift"]
+    if not open_ones:
+        return None
+    hours = sum((line.quantity for line in open_ones if line.quantity is not None), Decimal(0))
+    return CloseLine(
+        what="drift",
+        cause=pair,
+        count=len(open_ones),
+        hours=hours,
+        amounts=page.amounts,
+        examples=[line.key for line in open_ones[:EXAMPLES]],
     )

@@ -49,6 +49,8 @@ class Site(msgspec.Struct, frozen=True, kw_only=True):
     """The connector instance of each lane."""
     billing: str = "billing"
     """The lane billing runs in."""
+    pairs: Mapping[str, str | None] = {}
+    """The legal entity of each pair that is reconciled; None: all."""
     holds: frozenset[str] = frozenset()
     """Lanes whose dead letters hold back their subject."""
 
