@@ -13,13 +13,17 @@ from isthmus.events import (
     ChargeDetermined,
     ChargePosted,
     InvoiceReleased,
+    InvoiceVoided,
     PaymentReceived,
     TimeAndMaterials,
     encode,
 )
+from isthmus.ops.desk import Desk
 from isthmus.ops.explain import Explanation, explain
 from isthmus.ops.story import Landing, Step
 from isthmus.process.reasons import ENDS
+from isthmus.store import log as event_log
+from isthmus.store.open import open_memory_store
 from tests.process.conftest import Ledger
 from tests.process.test_reasons import explained
 
@@ -238,6 +242,7 @@ def test_a_charge_is_followed_to_ledger_invoice_and_payment() -> None:
             currency="EUR",
         )
     )
+    assert log.about("b").answer == ["6.00 billed: 900.00 EUR, in erp as timeBill/7"]
     log.add(
         InvoiceReleased(
             **common,
@@ -270,6 +275,41 @@ def test_a_charge_is_followed_to_ledger_invoice_and_payment() -> None:
         ["400.00 EUR received on 2026-11-12, 500.00 open"],
     ]
     assert not any("invoice" in word for each in log.about("c").decisions for word in each.words)
+    log.add(
+        InvoiceVoided(
+            **common,
+            invoice="erp:9",
+            number="INV-9",
+            on=date(2026, 11, 15),
+            amount=D("900.00"),
+            currency="EUR",
+        )
+    )
+    assert log.about("b", landing).answer == ["6.00 billed: 900.00 EUR, in erp as timeBill/7"]
+
+
+async def test_an_invoice_over_several_projects_is_found_by_its_customer() -> None:
+    log = played(*FULL)
+    (charge,) = log.charges("b")
+    log.add(
+        InvoiceReleased(
+            source="erp",
+            occurred_at=AT,
+            entity="de",
+            invoice="erp:9",
+            number="INV-9",
+            customer="A",
+            issued_on=date(2026, 10, 31),
+            due_on=date(2026, 11, 30),
+            total=D("900.00"),
+            currency="EUR",
+            charges=[charge.charge],
+        )
+    )
+    async with open_memory_store() as store:
+        await store.write(lambda tx: event_log.append(tx, log.log, AT))
+        (told,) = await Desk(store, now=lambda: AT).explain("b")
+    assert told.answer == ["6.00 billed: 900.00 EUR, on invoice INV-9"]
 
 
 def test_a_charge_that_a_close_overtook_is_taken_back_alone() -> None:

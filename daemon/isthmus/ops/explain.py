@@ -3,7 +3,7 @@
 Pure: steps of a story in, words out. The words of a charge are those the rules wrote when they made it.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -35,6 +35,8 @@ class Part(msgspec.Struct, frozen=True, kw_only=True):
     charge: str = ""
     landings: list[Landing] = []
     """Where the charge is, by lane."""
+    posted: list[str] = []
+    """Where an ERP says it has the charge: ``erp as timeBill/7``."""
     invoices: list[str] = []
     """Numbers of the invoices that bill the charge."""
 
@@ -89,7 +91,7 @@ def _explain(key: str, steps: Sequence[Step]) -> Explanation:
     invoices = [step for step in told if _kind(step) == "invoice.released"]
     numbers = {str(step.event["invoice"]) for step in invoices}
     told += [step for step in steps if step not in told and str(step.event.get("invoice")) in numbers]
-    parts = _parts(own, invoices)
+    parts = _parts(own, told)
     return Explanation(
         origin_key=key,
         answer=_answer(parts),
@@ -166,8 +168,7 @@ class _Standing:
         self.waived = [each for each in self.waived if each.event["origin_revision"] >= revision]
 
 
-def _parts(own: Iterable[Step], invoices: Iterable[Step]) -> list[Part]:
-    own = list(own)
+def _parts(own: Sequence[Step], told: Sequence[Step]) -> list[Part]:
     overtaken = {str(step.event["id"]) for step in own if _kind(step) == "charge.overtaken"}
     standing = _Standing(overtaken)
     for step in own:
@@ -180,7 +181,7 @@ def _parts(own: Iterable[Step], invoices: Iterable[Step]) -> list[Part]:
         )
         for step in standing.waived
     ]
-    parts += [_billed(step, invoices) for step in standing.charges.values()]
+    parts += [_billed(step, told) for step in standing.charges.values()]
     if standing.held is not None:
         event = standing.held.event
         ends = ENDS.get(event["reason"], "")
@@ -196,17 +197,28 @@ def _parts(own: Iterable[Step], invoices: Iterable[Step]) -> list[Part]:
     return parts
 
 
-def _billed(step: Step, invoices: Iterable[Step]) -> Part:
-    event = step.event
+def _billed(step: Step, told: Sequence[Step]) -> Part:
+    event, charge = step.event, step.event["charge"]
+    voided = {each.event["invoice"] for each in told if _kind(each) == "invoice.voided"}
+    posted = [
+        each.event for each in told if _kind(each) == "charge.posted" and each.event["charge"] == charge
+    ]
     return Part(
         state="billed",
         quantity=Decimal(event["quantity"]),
         amount=Decimal(event["amount"]),
         currency=event["currency"],
         line=event["line"],
-        charge=event["charge"],
+        charge=charge,
         landings=step.landings,
-        invoices=[each.event["number"] for each in invoices if event["charge"] in each.event["charges"]],
+        posted=[f"{each['system']} as {each['remote_id']}" for each in posted],
+        invoices=[
+            each.event["number"]
+            for each in told
+            if _kind(each) == "invoice.released"
+            and charge in each.event["charges"]
+            and each.event["invoice"] not in voided
+        ],
     )
 
 
@@ -229,6 +241,8 @@ def _answer(parts: Sequence[Part]) -> list[str]:
 def _where(part: Part) -> str:
     if part.invoices:
         return f"on invoice {', '.join(part.invoices)}"
+    if part.posted:
+        return f"in {', '.join(part.posted)}"
     if not part.landings:
         return "not yet sent"
     return ", ".join(

@@ -92,13 +92,16 @@ def _trace_back(tx: Tx, rows: _Rows) -> None:
 
 
 def _invoices_of(tx: Tx, rows: Iterable[event_log.LogRow]) -> list[event_log.LogRow]:
-    """The invoices that bill the charges among ``rows``."""
-    charges = {_fields(row)["charge"]: row.thread for row in rows if row.kind == "charge.determined"}
+    """The invoices that bill the charges among ``rows``; one over several projects is the customer's."""
+    charges = [(row.thread, _fields(row)) for row in rows if row.kind == "charge.determined"]
+    names = {fields["charge"] for _, fields in charges}
+    threads = {thread for thread, _ in charges}
+    threads |= {str(fields["customer"]) for _, fields in charges if fields.get("customer")}
     return [
         row
-        for project in set(charges.values())
-        for row in event_log.search(tx, kind="invoice.released", key=project, limit=STEPS_MAX)
-        if charges.keys() & set(_charges(row))
+        for thread in sorted(threads)
+        for row in event_log.search(tx, kind="invoice.released", key=thread, limit=STEPS_MAX)
+        if not names.isdisjoint(_charges(row))
     ]
 
 
