@@ -21,7 +21,8 @@ from isthmus.events import (
     TimeApproved,
     TimeUnapproved,
 )
-from isthmus.reconcile.known import Known, Landed, PairKind, Told, scan_of
+from isthmus.reconcile.facts import Known, Landed, PairKind, Told
+from isthmus.reconcile.known import scan_of
 
 AT = datetime(2026, 10, 6, 9, tzinfo=UTC)
 FIRST, LAST = date(2026, 10, 1), date(2026, 10, 31)

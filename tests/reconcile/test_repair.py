@@ -8,7 +8,7 @@ import pytest
 
 from isthmus.events import BusinessEvent, ExpenseValidated, MilestoneAchieved, TimeApproved
 from isthmus.reconcile.compare import Difference, Figures
-from isthmus.reconcile.known import PairKind
+from isthmus.reconcile.facts import PairKind
 from isthmus.reconcile.repair import Proposal, proposal
 from tests.reconcile.test_known import HEAD, approved, charge
 

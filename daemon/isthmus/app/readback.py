@@ -19,7 +19,8 @@ from isthmus.delivery.gate import NOT_SENT
 from isthmus.delivery.lane import Lane
 from isthmus.delivery.peer import Peer
 from isthmus.reconcile.compare import Bounds, Difference, Result, Standing, compare
-from isthmus.reconcile.known import Known, Landed, PairKind, Scan, Told, scan_of
+from isthmus.reconcile.facts import Known, Landed, PairKind, Told
+from isthmus.reconcile.known import Scan, scan_of
 from isthmus.sdk.connector import Census, CensusRow
 from isthmus.sdk.errors import ConnectorError
 from isthmus.store import crosswalk, deliveries, lanes, receipts, reconciliations

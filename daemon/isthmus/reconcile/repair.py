@@ -19,7 +19,7 @@ from isthmus.events.work import (
     TimeUnapproved,
 )
 from isthmus.reconcile.compare import Difference
-from isthmus.reconcile.known import PairKind
+from isthmus.reconcile.facts import PairKind
 
 __all__ = ["Act", "Proposal", "proposal"]
 
