@@ -1,5 +1,6 @@
 """What the log says must stand on both sides: charges and reversals, holds, invoices, hours, contracts."""
 
+from collections.abc import Iterable
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -21,8 +22,11 @@ from isthmus.events import (
     TimeApproved,
     TimeUnapproved,
 )
+from isthmus.reconcile.compare import Bounds, Expected, compare
 from isthmus.reconcile.facts import Known, Landed, PairKind, Told
 from isthmus.reconcile.known import scan_of
+from isthmus.reconcile.work import Work
+from isthmus.sdk.connector import CensusRow
 
 AT = datetime(2026, 10, 6, 9, tzinfo=UTC)
 FIRST, LAST = date(2026, 10, 1), date(2026, 10, 31)
@@ -278,3 +282,24 @@ def test_a_deal_stands_beside_the_budget_of_its_project() -> None:
     right = found.right["crm:p"]
     assert right.figures.amount == Decimal("18000.00")
     assert right.other is not None and right.other.amount == Decimal("20000.00")
+
+
+def test_mutant_a_reader_that_forgets_reversals_calls_them_records_nobody_made(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    whole = Work._posted
+
+    def forgetful(reader: Work, charges: Iterable[Told], *rest: Any) -> dict[str, Expected]:
+        made = whole(reader, charges, *rest)
+        return {key: each for key, each in made.items() if (each.figures.amount or 0) > 0}
+
+    facts = approved(), charge(), charge("billing:ch2", "-375.00", reverses="billing:ch1")
+    rows = [
+        CensusRow(key=key, remote_id=key, status="posted", amount=Decimal(amount), currency="EUR")
+        for key, amount in (("billing:ch1", "375.00"), ("billing:ch2", "-375.00"))
+    ]
+    bounds = Bounds(settled_before=AT + timedelta(days=9))
+    assert compare("right", known("time", *facts).right, rows, bounds).differences == []
+    monkeypatch.setattr(Work, "_posted", forgetful)
+    (found,) = compare("right", known("time", *facts).right, rows, bounds).differences
+    assert (found.kind, found.key) == ("extra", "billing:ch2")

@@ -105,6 +105,7 @@ def test_what_the_master_changed_is_recorded_as_it_stands_now() -> None:
     hours = plan(approved(), side="left", kind="stale", left=HERE).event
     assert isinstance(hours, TimeApproved)
     assert (hours.hours, hours.revision, hours.id) == (Decimal("4.00"), 2, "psa/time.approved/psa:1/2")
+    assert hours.causation == approved().id
     spent = plan(EXPENSE, "expense", side="left", kind="stale", left=HERE).event
     assert isinstance(spent, ExpenseValidated)
     assert (spent.amount, spent.revision) == (Decimal("88.10"), 4)

@@ -94,15 +94,19 @@ def _left(
 
 def _told(found: Difference, newest: BusinessEvent, now: datetime, today: date) -> BusinessEvent | None:
     """The fact the left side owes us: that it is gone, or what it says now."""
-    reason = f"reconciliation: {found.words}"
-    again: dict[str, Any] = {"occurred_at": now, "revision": newest.fact_revision + 1, "id": ""}
+    # Whoever traces it sees that it follows from what we knew, and not from the system's own word.
+    again: dict[str, Any] = {
+        "occurred_at": now,
+        "revision": newest.fact_revision + 1,
+        "id": "",
+        "causation": newest.id,
+    }
     gone: dict[str, Any] = {
         "source": newest.source,
         "entity": newest.entity,
         "correlation": newest.correlation,
-        "causation": newest.id,
         **again,
-        "reason": reason,
+        "reason": f"reconciliation: {found.words}",
     }
     says = found.left
     match newest:
