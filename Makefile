@@ -56,8 +56,9 @@ imports:
 	$(BIN)/lint-imports
 
 # A worker for each core; a file stays with one worker, since its tests share what is costly to start.
+# In their own order: by the number of their tests, the few long ones of tests/crash would come last, alone.
 unit:
-	$(BIN)/pytest -q -n auto --dist loadfile
+	$(BIN)/pytest -q -n auto --dist loadfile --no-loadscope-reorder
 
 # schemathesis against the services, as `make test` does it with few examples; it takes a while.
 api-fuzz: setup

@@ -1,6 +1,5 @@
 """A thousand lost answers: the peer did it, did it later, or never heard of it."""
 
-import random
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from typing import Any
@@ -11,8 +10,8 @@ import pytest
 import trio
 
 from isthmus.events import ChargeDetermined
-from isthmus.sdk import Delivery, DeliveryClass, Link, Receipt, Rejected, Secret, Sink, Unsure
-from isthmus.sdk.testing import FakeContext
+from isthmus.sdk import Delivery, Link, Receipt, Secret, Sink
+from isthmus.sdk.testing import FakeContext, LosingTransport, deliver_patiently, deliver_plainly
 from isthmus_netsuite.connector import NetSuite
 from isthmus_netsuite.settings import NetSuiteSettings
 from isthmus_netsuite.simulator import NetSuiteSimulator
@@ -24,50 +23,16 @@ LATEST_S = 50.0
 """The latest commit after an answer was lost; the connector is told 60 s."""
 
 
-class Losing(httpx.AsyncBaseTransport):
-    """Loses the answer to the first sending of every write, and of every fifth one to the second too.
-
-    One in ten never arrived; the others are done all the same, between at once and `LATEST_S` later.
-    """
-
-    def __init__(self, simulator: NetSuiteSimulator, nursery: trio.Nursery) -> None:
-        self._inner = httpx.ASGITransport(simulator.app())
-        self._nursery = nursery
-        self._dice = random.Random(7)
-        self._tries: dict[tuple[bytes, bytes], int] = {}
-        self.lost = 0
-
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        body = await request.aread()
-        if request.method in ("POST", "PUT") and "/record/" in request.url.path:
-            this = (request.url.raw_path, body)
-            tries = self._tries[this] = self._tries.get(this, 0) + 1
-            if tries == 1 or (tries == 2 and len(self._tries) % 5 == 0):
-                self.lost += 1
-                late_s = self._dice.choice([0.0, self._dice.uniform(0, LATEST_S)])
-                again = httpx.Request(request.method, request.url, headers=request.headers, content=body)
-                if tries > 1 or self._dice.random() > 0.1:
-                    self._nursery.start_soon(self._commit, late_s, again)
-                raise httpx.ReadError("lost")
-        return await self._inner.handle_async_request(request)
-
-    async def _commit(self, late_s: float, request: httpx.Request) -> None:
-        await trio.sleep(late_s)
-        await self._inner.handle_async_request(request)
+def write_key(request: httpx.Request) -> str | None:
+    if request.method not in ("POST", "PUT") or "/record/" not in request.url.path:
+        return None
+    return f"{request.url} {request.content!r}"
 
 
 async def by_class(sink: Sink, deliveries: list[Delivery]) -> None:
     """As the daemon delivers: class A again at once; class B after it waited and looked."""
     for delivery in deliveries:
-        while True:
-            try:
-                await sink.deliver(delivery)
-                break
-            except Unsure:
-                if sink.delivery_class(delivery.event) is DeliveryClass.B:
-                    await trio.sleep(sink.worst_commit_s)
-                    if await sink.find(delivery) is not None:
-                        break
+        await deliver_patiently(sink, delivery)
 
 
 async def together(sink: Sink, deliveries: list[Delivery]) -> None:
@@ -79,16 +44,8 @@ async def together(sink: Sink, deliveries: list[Delivery]) -> None:
 
 
 async def plainly(sink: Sink, deliveries: list[Delivery]) -> None:
-    """The mutant: a lost answer is taken for a failure, and tried again after a moment."""
     for delivery in deliveries:
-        while True:
-            try:
-                await sink.deliver(delivery)
-                break
-            except Unsure:
-                await trio.sleep(1)
-            except Rejected:
-                break  # it finds two of its own records
+        await deliver_plainly(sink, delivery)
 
 
 async def lose_answers(
@@ -105,7 +62,8 @@ async def lose_answers(
     given |= {"worst_commit_s": 60.0, **settings}
     async with trio.open_nursery() as late:
         simulator.nursery = late
-        transport = Losing(simulator, late)
+        peer = httpx.ASGITransport(simulator.app())
+        transport = LosingTransport(peer, late, latest_s=LATEST_S, key_of=write_key)
         context = FakeContext("netsuite", entity="us", now=lambda: NOW, transport=transport)
         context.keep([Link(kind="project", key="crm:P1", remote_id=job.id)])
         made = msgspec.convert(given, NetSuiteSettings, dec_hook=lambda _, value: Secret(value))

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import gc
 import json
-import random
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
-from zlib import crc32
 
 import httpx
 import pytest
@@ -22,14 +20,16 @@ from isthmus.events import (
     ProjectStageChanged,
     ResourceChanged,
 )
-from isthmus.sdk import Delivery, Link, Opened, Receipt, Rejected, Secret, Sink, Unsure
+from isthmus.sdk import Delivery, Link, Opened, Receipt, Secret, Sink
 from isthmus.sdk.testing import (
     CancelCase,
     CancelContract,
     FakeContext,
     LateCase,
     LateContract,
+    LosingTransport,
     deliver_patiently,
+    deliver_plainly,
     peak_of_reading,
 )
 from isthmus_runn.connector import Runn
@@ -225,47 +225,10 @@ LATEST_S = 55.0
 """The latest commit after an answer was lost; the connector declares 60 s."""
 
 
-class Losing(httpx.AsyncBaseTransport):
-    """Loses the answer to the first create of each key, and of every fifth key to the second one too.
-
-    One in ten never arrived; the others are done all the same, between at once and `LATEST_S` later.
-    """
-
-    def __init__(self, simulator: RunnSimulator, nursery: trio.Nursery) -> None:
-        self._inner = httpx.ASGITransport(simulator.app())
-        self._nursery = nursery
-        self._dice = random.Random(7)
-        self._seen: dict[str, int] = {}
-        self.lost = 0
-
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        body = await request.aread()
-        if request.method == "POST":
-            key = json.loads(body)["references"][0]["externalId"]
-            tries = self._seen[key] = self._seen.get(key, 0) + 1
-            if tries == 1 or (tries == 2 and crc32(key.encode()) % 5 == 0):
-                self.lost += 1
-                late_s = self._dice.choice([0.0, self._dice.uniform(0, LATEST_S)])
-                again = httpx.Request(request.method, request.url, headers=request.headers, content=body)
-                if tries > 1 or self._dice.random() > 0.1:
-                    self._nursery.start_soon(self._commit, late_s, again)
-                raise httpx.ReadError("lost")
-        return await self._inner.handle_async_request(request)
-
-    async def _commit(self, late_s: float, request: httpx.Request) -> None:
-        await trio.sleep(late_s)
-        await self._inner.handle_async_request(request)
-
-
-async def plainly(sink: Sink, delivery: Delivery) -> Receipt | None:
-    """The mutant: a lost answer is taken for a failure, and tried again after a moment."""
-    while True:
-        try:
-            return await sink.deliver(delivery)
-        except Unsure:
-            await trio.sleep(1)
-        except Rejected:
-            return None  # it finds two of its own records
+def create_key(request: httpx.Request) -> str | None:
+    if request.method != "POST":
+        return None
+    return str(json.loads(request.content)["references"][0]["externalId"])
 
 
 def customers(count: int) -> list[BusinessEvent]:
@@ -308,7 +271,8 @@ async def lose_answers(
     simulator.set_rate_limit(1_000_000)
     wrong: list[str] = []
     async with trio.open_nursery() as late:
-        transport = Losing(simulator, late)
+        peer = httpx.ASGITransport(simulator.app())
+        transport = LosingTransport(peer, late, latest_s=LATEST_S, key_of=create_key)
         context = FakeContext("planner", now=lambda: NOW, transport=transport)
         own = simulator.add_client("Own")
         context.keep([Link(kind="customer", key="crm:own", remote_id=str(own["id"]))])
@@ -343,6 +307,6 @@ async def test_of_a_thousand_lost_answers_none_is_made_twice(autojump_clock: obj
 
 async def test_a_plain_retry_would_make_many_twice(autojump_clock: object) -> None:
     """The mutant beside the guarantee: the look-up before a create sees only what is committed already."""
-    _, missing, doubled = await lose_answers(projects(200), plainly)
+    _, missing, doubled = await lose_answers(projects(200), deliver_plainly)
     assert missing == 0
     assert doubled > 50

@@ -11,8 +11,9 @@ from isthmus.sdk.testing.cancel import (
 from isthmus.sdk.testing.context import FakeContext
 from isthmus.sdk.testing.contracts import SinkCase, SinkContract, SourceContract, read_all
 from isthmus.sdk.testing.late import LateCase, LateContract
+from isthmus.sdk.testing.lost import LosingTransport
 from isthmus.sdk.testing.memory import peak_of_reading
-from isthmus.sdk.testing.patience import deliver_patiently, read_patiently
+from isthmus.sdk.testing.patience import deliver_patiently, deliver_plainly, read_patiently
 from isthmus.sdk.testing.ways_out import ways_out
 
 __all__ = [
@@ -21,6 +22,7 @@ __all__ = [
     "FakeContext",
     "LateCase",
     "LateContract",
+    "LosingTransport",
     "SinkCase",
     "SinkContract",
     "SourceContract",
@@ -28,6 +30,7 @@ __all__ = [
     "cancelled_at",
     "cancels",
     "deliver_patiently",
+    "deliver_plainly",
     "nothing_left_open",
     "peak_of_reading",
     "read_all",

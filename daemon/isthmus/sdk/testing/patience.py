@@ -3,9 +3,9 @@
 import trio
 
 from isthmus.sdk.connector import Delivery, DeliveryClass, Receipt, Sink, Source
-from isthmus.sdk.errors import Retryable, Throttled, Unsure
+from isthmus.sdk.errors import Rejected, Retryable, Throttled, Unsure
 
-__all__ = ["deliver_patiently", "read_patiently"]
+__all__ = ["deliver_patiently", "deliver_plainly", "read_patiently"]
 
 MOMENT_S = 0.01
 
@@ -62,3 +62,20 @@ async def deliver_patiently(sink: Sink, delivery: Delivery, *, wait_s: float | N
         except Retryable:
             pause = MOMENT_S
         await trio.sleep(pause)
+
+
+async def deliver_plainly(sink: Sink, delivery: Delivery) -> Receipt | None:
+    """The mistake that `deliver_patiently` does not make: a lost answer is taken for a failure.
+
+    For the mutant beside a test of lost answers: it must make records twice, or the test proves nothing.
+
+    Returns:
+        None if the connector refused, as one does that finds two records of its own.
+    """
+    while True:
+        try:
+            return await sink.deliver(delivery)
+        except Unsure:
+            await trio.sleep(1)
+        except Rejected:
+            return None
