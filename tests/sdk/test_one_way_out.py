@@ -18,6 +18,7 @@ KNOWN = {
         "ops/notify.py: socket",  # tells systemd, over a unix socket
         "ops/notices/mail.py: smtplib",  # to the local mail server, which has no HTTP
         "sdk/simulator/server.py: trio.open_tcp_listeners",  # a fake vendor listens on loopback
+        "sdk/testing/lost.py: httpx",  # a transport between a test and its fake vendor
         "sdk/testing/tls_proxy.py: trio.open_tcp_listeners",
         "sdk/testing/tls_proxy.py: trio.open_tcp_stream",  # from a test's client to a fake vendor
         "demo/process.py: subprocess",  # the demo starts, and kills, a daemon
