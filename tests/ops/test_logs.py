@@ -116,7 +116,7 @@ def test_no_secret_gets_out_by_any_way(lines: Lines, text: str) -> None:
 def test_mutant_without_a_scrubber_the_secret_is_in_the_line(
     lines: Lines, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("isthmus.sdk.scrub.living", list)
+    monkeypatch.setattr("isthmus.sdk.scrub.revealed", set)
     set_up("info", stream=lines.stream)
     log.error("actor.failed", extra={"reason": "token is hunter2/&=secret"})
     assert "hunter2" in lines.stream.getvalue()

@@ -58,11 +58,11 @@ class DaemonProcess:
             self._process.kill()
             self._process.wait()
 
-    async def stop(self) -> int:
-        """SIGTERM, and wait for the drain; the exit code."""
+    async def stop(self, by: signal.Signals = signal.SIGTERM) -> int:
+        """Send SIGTERM, or another signal, and wait until it has ended; the exit code."""
         if self._process is None:
             return 0
-        self._process.send_signal(signal.SIGTERM)
+        self._process.send_signal(by)
         with trio.move_on_after(30):
             await trio.to_thread.run_sync(self._process.wait, abandon_on_cancel=True)
         self.kill()

@@ -1,8 +1,8 @@
 """Keeps credentials out of what people and files get to see: errors, dead letters, logs.
 
-Three things are replaced by ``***``: every `Secret` that lives in this process, in the forms it travels in;
-what stands behind a name that only credentials have; and what an Authorization header or an address with a
-password looks like.
+Three things are replaced by ``***``: every `Secret` that lives in this process, or did so lately, in the
+forms it travels in; what stands behind a name that only credentials have; and what an Authorization header or
+an address with a password looks like.
 """
 
 import re
@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from functools import lru_cache
 from urllib.parse import quote, quote_plus
 
-from isthmus.sdk.secret import Secret, living
+from isthmus.sdk.secret import Secret, revealed
 
 __all__ = ["Scrubber", "scrub"]
 
@@ -34,7 +34,7 @@ _SHAPES = (
 
 def scrub(text: str) -> str:
     """``text`` without any credential this process holds, or that shows itself as one."""
-    forms = {form for secret in living() for form in _forms(secret.reveal(), SECRET_MIN)}
+    forms = {form for value in revealed() for form in _forms(value, SECRET_MIN)}
     return _replace(text, sorted(forms, key=len, reverse=True))
 
 

@@ -7,7 +7,7 @@ import weakref
 class Secret:
     """A credential. It shows as ``***``; only `reveal` gives the value, at the place that sends it.
 
-    While one lives, `isthmus.sdk.scrub` keeps its value out of errors and logs.
+    While one lives, and for a while after, `isthmus.sdk.scrub` keeps its value out of errors and logs.
     """
 
     __slots__ = ("__weakref__", "_value")
@@ -15,7 +15,7 @@ class Secret:
     def __init__(self, value: str) -> None:
         self._value = value
         key = id(self)
-        _living[key] = weakref.ref(self, lambda _: _living.pop(key, None))
+        _living[key] = weakref.ref(self, lambda _: _retire(key, value))
 
     def reveal(self) -> str:
         return self._value
@@ -37,6 +37,22 @@ _living: dict[int, weakref.ref[Secret]] = {}
 """By identity: equal secrets must not take each other out when one of them goes."""
 
 
-def living() -> list[Secret]:
-    """Every secret that somebody still holds."""
-    return [secret for kept in list(_living.values()) if (secret := kept()) is not None]
+RETIRED_MAX = 64
+
+_retired: dict[str, None] = {}
+"""The values that went last, the newest at the end."""
+
+
+def _retire(key: int, value: str) -> None:
+    """A session that was renewed may still stand in the answer to a call that began before."""
+    _living.pop(key, None)
+    _retired.pop(value, None)
+    _retired[value] = None
+    while len(_retired) > RETIRED_MAX:
+        _retired.pop(next(iter(_retired)), None)
+
+
+def revealed() -> set[str]:
+    """The values of every secret that somebody still holds, and of those that went last."""
+    held = {secret.reveal() for kept in list(_living.values()) if (secret := kept()) is not None}
+    return held.union(list(_retired))
